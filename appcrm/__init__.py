@@ -1,0 +1,1 @@
+"""The AppCRM contacts API: one client for tap and target, without Singer."""

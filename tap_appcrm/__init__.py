@@ -1,0 +1,1 @@
+"""tap-appcrm: AppCRM contacts as Singer messages."""

@@ -1,0 +1,1 @@
+"""target-appcrm: Singer records into AppCRM contacts."""

@@ -1,0 +1,328 @@
+"""The nine calls of the vendor's Contacts page, and what their answers mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
+
+from appcrm.errors import MalformedBody
+from appcrm.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from appcrm.session import Response
+    from appcrm.settings import ApiSettings
+
+Row = dict[str, Any]
+RowT = TypeVar("RowT")
+Associations = dict[str, list[int]]
+
+MAX_PAGE_SIZE = 100
+"""Concord's public documentation: ``per_page`` goes up to 100."""
+
+
+@dataclass(frozen=True)
+class Page(Generic[RowT]):
+    """One page of a list. What the server did not say is None."""
+
+    rows: list[RowT]
+    page: int
+    per_page: int | None = None
+    last_page: int | None = None
+    total: int | None = None
+    server_time: datetime | None = None
+
+
+@dataclass(frozen=True)
+class ListQuery:
+    """What to list; field names as the API writes them.
+
+    Args:
+        order: a field, descending with ``|desc`` behind it; always given, since the default order is unsafe.
+        select: fields to return; empty for all.
+        include: relations for ``with=``, which the server may ignore.
+        query: search text, passed on as ``q``.
+        search_fields: such as ``email:like;phones.number:=``.
+        search_match: ``and`` or ``or``.
+    """
+
+    order: str = "id"
+    per_page: int = MAX_PAGE_SIZE
+    select: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    query: str | None = None
+    search_fields: str | None = None
+    search_match: str | None = None
+
+    def parameters(self, page: int) -> dict[str, str | int]:
+        """Return the query parameters of one page."""
+        wanted: dict[str, str | int | None] = {
+            "order": self.order,
+            "per_page": self.per_page,
+            "page": page,
+            "select": ";".join(self.select) or None,
+            "with": ";".join(self.include) or None,
+            "q": self.query,
+            "search_fields": self.search_fields,
+            "search_match": self.search_match,
+        }
+        return {name: value for name, value in wanted.items() if value is not None}
+
+
+class Client:
+    """AppCRM contacts over HTTP; safe to share between threads.
+
+    Every method raises ``ApiError`` when its request, after its tries, did not succeed.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    @classmethod
+    def from_settings(cls, settings: ApiSettings, **session_options: Any) -> Client:  # noqa: ANN401  passed on
+        """Make a client with a session of its own; further arguments are the session's."""
+        return cls(Session(settings, **session_options))
+
+    @property
+    def requests_sent(self) -> int:
+        """Tries so far, over all threads."""
+        return self.session.requests_sent
+
+    def list_contacts(
+        self,
+        query: ListQuery,
+        page: int = 1,
+        *,
+        read: Callable[[Response, int], Page[Any]] | None = None,
+        max_tries: int | None = None,
+    ) -> Page[Any]:
+        """List one page of contacts (vendor page, List Contacts).
+
+        Args:
+            query: order, fields and filters.
+            page: from 1; past the last page the rows are empty.
+            read: makes the page out of the response; rows are dictionaries by default.
+            max_tries: fewer tries than the setting says.
+        """
+        reader = read or DICT_PAGES
+        result: Page[Any] = self.session.request(
+            "list",
+            "GET",
+            "/contacts",
+            query=query.parameters(page),
+            max_tries=max_tries,
+            decode=lambda response: reader(response, page),
+        )
+        return result
+
+    def search_contacts(
+        self,
+        text: str,
+        *,
+        search_fields: str,
+        search_match: str | None = None,
+        take: int | None = None,
+        select: Sequence[str] = (),
+        include: Sequence[str] = (),
+    ) -> list[Row]:
+        """Search contacts, unpaginated (vendor page, Search Contacts).
+
+        Args:
+            text: what to search; several values with commas under the operator ``in``.
+            search_fields: such as ``email:=``; an unknown field is refused with 403 or 500.
+            search_match: ``and`` or ``or``.
+            take: the most rows to return.
+            select: fields to return; empty for all.
+            include: relations for ``with=``, which the server may ignore.
+        """
+        wanted: dict[str, str | int | None] = {
+            "q": text,
+            "search_fields": search_fields,
+            "search_match": search_match,
+            "take": take,
+            "select": ";".join(select) or None,
+            "with": ";".join(include) or None,
+        }
+        rows: list[Row] = self.session.request(
+            "search",
+            "GET",
+            "/contacts/search",
+            query={name: value for name, value in wanted.items() if value is not None},
+            decode=lambda response: DICT_PAGES(response, 1, operation="search").rows,
+        )
+        return rows
+
+    def retrieve_contact(self, contact_id: int) -> Row:
+        """Return one contact with its associations (vendor page, Retrieve Contact)."""
+        return self._one("retrieve", "GET", f"/contacts/{contact_id}")
+
+    def create_contact(self, body: Mapping[str, Any]) -> Row:
+        """Create a contact and return it (vendor page, Create Contact).
+
+        Sent once only where a second try could double the contact: check ``outcome_unknown`` of the error.
+        """
+        return self._one("create", "POST", "/contacts", body=body, idempotent=False, needs_id=True)
+
+    def update_contact(self, contact_id: int, body: Mapping[str, Any]) -> Row:
+        """Update the given fields and return the contact, or ``{}`` (vendor page, Update Contact)."""
+        return self._one("update", "PUT", f"/contacts/{contact_id}", body=body)
+
+    def delete_contact(self, contact_id: int) -> None:
+        """Delete a contact, which goes to the trash (vendor page, Delete Contacts)."""
+        self.session.request("delete", "DELETE", f"/contacts/{contact_id}")
+
+    def attach(self, contact_id: int, associations: Associations) -> Row:
+        """Add associations; 409 where one is there already (vendor page, Attach Associations)."""
+        return self._associate("attach", "PUT", contact_id, associations)
+
+    def detach(self, contact_id: int, associations: Associations) -> Row:
+        """Remove associations (vendor page, Detach Associations)."""
+        return self._associate("detach", "DELETE", contact_id, associations)
+
+    def sync(self, contact_id: int, associations: Associations) -> Row:
+        """Make each given key exactly that set, and touch no other (vendor page, Sync Associations)."""
+        return self._associate("sync", "POST", contact_id, associations)
+
+    def _associate(self, operation: str, method: str, contact_id: int, associations: Associations) -> Row:
+        return self._one(operation, method, f"/associations/contacts/{contact_id}", body=associations)
+
+    def _one(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        *,
+        body: object = None,
+        idempotent: bool = True,
+        needs_id: bool = False,
+    ) -> Row:
+        def decode(response: Response) -> Row:
+            return read_contact(response, operation, path, needs_id=needs_id or method == "GET")
+
+        row: Row = self.session.request(
+            operation, method, path, body=body, idempotent=idempotent, decode=decode
+        )
+        return row
+
+
+def read_contact(response: Response, operation: str, path: str, *, needs_id: bool) -> Row:
+    """Read a body that holds one contact, bare or below ``data``; a write may answer without any.
+
+    Raises:
+        MalformedBody: not JSON, not an object, or without the id that is needed.
+    """
+    if not response.body.strip() and not needs_id:
+        return {}
+    try:
+        content = msgspec.json.decode(response.body)
+    except msgspec.DecodeError as error:
+        raise _malformed(response, operation, path) from error
+    if isinstance(content, dict) and "id" not in content and isinstance(content.get("data"), dict):
+        content = content["data"]
+    if not isinstance(content, dict) or (needs_id and not _is_id(content.get("id"))):
+        raise _malformed(response, operation, path)
+    return content
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+class _Numbers(msgspec.Struct):
+    """Where a paginator says where it stands: below ``meta``, or beside ``data``."""
+
+    current_page: int | None = None
+    per_page: int | None = None
+    last_page: int | None = None
+    total: int | None = None
+
+
+ABSENT = msgspec.Raw(b"null")
+
+
+class PageReader(Generic[RowT]):
+    """Reads list bodies whose rows have one type: ``data`` with ``meta``, flat, or a bare array.
+
+    Args:
+        row_type: what ``msgspec`` makes of a row.
+    """
+
+    def __init__(self, row_type: type[RowT]) -> None:
+        envelope = msgspec.defstruct(
+            "Envelope",
+            [
+                ("data", list[row_type]),  # type: ignore[valid-type]
+                ("meta", msgspec.Raw, ABSENT),
+                *((name, msgspec.Raw, ABSENT) for name in _Numbers.__struct_fields__),
+            ],
+        )
+        self._envelope = msgspec.json.Decoder(envelope)
+        self._wrapped: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
+            msgspec.defstruct("Wrapped", [("data", envelope)])
+        )
+        self._rows = msgspec.json.Decoder(list[row_type])  # type: ignore[valid-type]
+
+    def __call__(self, response: Response, page: int, operation: str = "list") -> Page[RowT]:
+        """Read one response.
+
+        Raises:
+            MalformedBody: not JSON, cut off, or without rows of the type.
+        """
+        body = response.body
+        try:
+            if body.lstrip()[:1] == b"[":
+                return Page(self._rows.decode(body), page, server_time=_server_time(response))
+            try:
+                content: Any = self._envelope.decode(body)
+            except msgspec.ValidationError:
+                content = self._wrapped.decode(body).data
+            numbers = _numbers(content)
+        except msgspec.DecodeError as error:
+            raise _malformed(response, operation, "/contacts") from error
+        return Page(
+            rows=content.data,
+            page=page,
+            per_page=numbers.per_page,
+            last_page=numbers.last_page,
+            total=numbers.total,
+            server_time=_server_time(response),
+        )
+
+
+def _numbers(content: Any) -> _Numbers:  # noqa: ANN401  an envelope, whose type is made at run time
+    if bytes(content.meta).strip().startswith(b"{"):
+        return msgspec.json.decode(content.meta, type=_Numbers, strict=False)
+    found = {
+        name: msgspec.json.decode(getattr(content, name), type=int | None, strict=False)
+        for name in _Numbers.__struct_fields__
+    }
+    return _Numbers(**found)
+
+
+def _server_time(response: Response) -> datetime | None:
+    text = response.headers.get("Date")
+    if text is None:
+        return None
+    try:
+        return parsedate_to_datetime(text)
+    except ValueError:
+        return None
+
+
+def _malformed(response: Response, operation: str, path: str) -> MalformedBody:
+    kind = response.headers.get("Content-Type", "no type").partition(";")[0]
+    size = len(response.body)
+    return MalformedBody(
+        f"status {response.status} with a body that is not the JSON expected ({kind}, {size} bytes)",
+        operation=operation,
+        path=path,
+        status=response.status,
+    )
+
+
+DICT_PAGES: PageReader[Row] = PageReader(dict)

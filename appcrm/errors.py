@@ -1,0 +1,177 @@
+"""What can go wrong between a connector and AppCRM.
+
+    AppcrmError
+    ├── SettingsError            a setting that cannot work; nothing was sent
+    └── ApiError                 one request, after its tries
+        ├── RetriableError       the same request may succeed later
+        │   ├── RateLimited      429
+        │   ├── ServerFault      5xx, 408, 425
+        │   ├── MalformedBody    2xx whose body is not the JSON that was asked for
+        │   └── ConnectionFault  no answer at all: refused, reset, timed out
+        └── FatalError           the same request would fail again
+            ├── Unauthenticated  401
+            ├── CsrfRejected     419
+            ├── RedirectRefused  3xx that leads elsewhere
+            ├── Forbidden        403
+            ├── NotFound         404
+            ├── Conflict         409
+            ├── InvalidRecord    422
+            └── BadRequest       any other 4xx
+
+The table at the end maps a status to its class; its sources are the vendor page and Laravel's conventions.
+"""
+
+from __future__ import annotations
+
+
+class AppcrmError(Exception):
+    """The root of all errors that these packages raise on purpose."""
+
+
+class SettingsError(AppcrmError):
+    """A setting that cannot work: the message names it and says what would."""
+
+
+class ApiError(AppcrmError):
+    """A request that failed: ``operation`` and ``path`` say which, without its query or body."""
+
+    hint = ""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        operation: str,
+        path: str,
+        status: int | None = None,
+        detail: str = "",
+        field_errors: dict[str, list[str]] | None = None,
+        retry_after_seconds: float | None = None,
+        reached_server: bool = True,
+    ) -> None:
+        self.operation = operation
+        self.path = path
+        self.status = status
+        self.detail = detail
+        """The server's own words. They may name a person, so they belong in files, not in logs."""
+        self.field_errors = field_errors or {}
+        self.retry_after_seconds = retry_after_seconds
+        self.reached_server = reached_server
+        text = f"{operation} {path}: {message}"
+        super().__init__(f"{text}. {self.hint}" if self.hint else text)
+
+    @property
+    def outcome_unknown(self) -> bool:
+        """Whether a write may have been carried out although this error came back."""
+        return False
+
+
+class RetriableError(ApiError):
+    """A fault that may pass."""
+
+
+class RateLimited(RetriableError):
+    """429: refused before it was carried out."""
+
+    hint = "Lower requests_per_minute, or run fewer pipelines on this account at once"
+
+
+class ServerFault(RetriableError):
+    """5xx, or a status that means the server gave up waiting."""
+
+    hint = "If it lasts, tell the CRM's administrator; max_tries and max_retry_wait say how long to insist"
+
+    @property
+    def outcome_unknown(self) -> bool:
+        """A server that failed may have failed after it wrote."""
+        return True
+
+
+class MalformedBody(RetriableError):
+    """A success whose body cannot be read as the JSON that was asked for."""
+
+    hint = "Check that api_url is the API's address, such as https://acme.appcrm.com.br/api"
+
+    @property
+    def outcome_unknown(self) -> bool:
+        """The status said success, but what came of it cannot be read."""
+        return True
+
+
+class ConnectionFault(RetriableError):
+    """No answer: the name did not resolve, nothing listened, the line broke, or time ran out."""
+
+    hint = "Check api_url and the network; request_timeout says how long to wait for an answer"
+
+    @property
+    def outcome_unknown(self) -> bool:
+        """A request that left may have been carried out; one that never left was not."""
+        return self.reached_server
+
+
+class FatalError(ApiError):
+    """A refusal that a retry cannot change."""
+
+
+class Unauthenticated(FatalError):
+    """401."""
+
+    hint = "Check auth_token: it is missing, mistyped, expired or revoked"
+
+
+class CsrfRejected(FatalError):
+    """419: the server took the request for a browser's."""
+
+    hint = "Check api_url, and that no proxy adds a Referer or Origin header"
+
+
+class RedirectRefused(FatalError):
+    """3xx to another address, to which the token is not carried."""
+
+    hint = "Set api_url to the address that it redirects to, if you trust it"
+
+
+class Forbidden(FatalError):
+    """403."""
+
+    hint = "The token's user lacks the permission"
+
+
+class NotFound(FatalError):
+    """404."""
+
+
+class Conflict(FatalError):
+    """409."""
+
+
+class InvalidRecord(FatalError):
+    """422: ``field_errors`` holds the fields and the server's texts, which may be localised."""
+
+
+class BadRequest(FatalError):
+    """Any other 4xx."""
+
+
+STATUS_ERRORS: dict[int, type[ApiError]] = {
+    401: Unauthenticated,
+    403: Forbidden,
+    404: NotFound,
+    408: ServerFault,
+    409: Conflict,
+    419: CsrfRejected,
+    422: InvalidRecord,
+    425: ServerFault,
+    429: RateLimited,
+}
+
+
+def error_for_status(status: int) -> type[ApiError]:
+    """Return the error class for an HTTP status of 300 or more."""
+    if status in STATUS_ERRORS:
+        return STATUS_ERRORS[status]
+    if status >= 500:
+        return ServerFault
+    if status >= 400:
+        return BadRequest
+    return RedirectRefused
