@@ -1,0 +1,257 @@
+"""What is stored: the tables, the resources over them and the custom fields of a contact."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Literal
+
+from appcrm_sandbox.errors import SandboxError
+
+APPLICATION_ID = 0x41435242
+VERSION = 1
+
+Kind = Literal[
+    "text",
+    "textarea",
+    "integer",
+    "decimal",
+    "boolean",
+    "date",
+    "date-time",
+    "select",
+    "multi-select",
+    "email",
+    "url",
+]
+SQL_TYPES: dict[str, str] = {
+    "text": "TEXT COLLATE NOCASE",
+    "textarea": "TEXT COLLATE NOCASE",
+    "integer": "INTEGER",
+    "decimal": "REAL",
+    "boolean": "INTEGER",
+    "date": "TEXT",
+    "date-time": "TEXT",
+    "select": "INTEGER",
+    "multi-select": "TEXT",
+    "email": "TEXT COLLATE NOCASE",
+    "url": "TEXT COLLATE NOCASE",
+}
+INDEXED_KINDS = frozenset({"text", "integer", "email", "url"})
+DATE_KINDS = frozenset({"date", "date-time"})
+OPTION_KINDS = frozenset({"select", "multi-select"})
+FIELD_NAME = re.compile(r"cf_[a-z0-9_]{1,60}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CustomField:
+    """A field that this CRM's administrator added to contacts; options as (id, label)."""
+
+    name: str
+    kind: Kind
+    options: tuple[tuple[int, str], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FieldRequest:
+    """A custom field to declare; option labels get their ids when they are stored."""
+
+    name: str
+    kind: Kind
+    options: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> FieldRequest:
+        """Read `name:type` or `name:select:first|second`; SandboxError says what is wrong."""
+        name, _, rest = text.partition(":")
+        kind, _, labels = rest.partition(":")
+        return cls.of(name, kind or "text", [label for label in labels.split("|") if label])
+
+    @classmethod
+    def of(cls, name: object, kind: object, options: object = ()) -> FieldRequest:
+        """A checked request; SandboxError says what is wrong."""
+        if not isinstance(name, str) or not FIELD_NAME.fullmatch(name):
+            raise SandboxError(f"a custom field's name must look like cf_lifetime_value, not {name!r}.")
+        if kind not in SQL_TYPES:
+            raise SandboxError(
+                f"the custom field {name} has the type {kind!r}; known are {', '.join(SQL_TYPES)}."
+            )
+        if not isinstance(options, (list, tuple)) or not all(isinstance(label, str) for label in options):
+            raise SandboxError(f"the options of the custom field {name} must be a list of texts.")
+        labels = tuple(options)
+        if kind in OPTION_KINDS and not labels:
+            labels = ("A", "B", "C")
+        return cls(name, kind, labels)  # type: ignore[arg-type]  membership in SQL_TYPES was just checked
+
+
+DEFAULT_FIELDS = (
+    FieldRequest("cf_nickname", "text"),
+    FieldRequest("cf_notes", "textarea"),
+    FieldRequest("cf_loyalty_points", "integer"),
+    FieldRequest("cf_credit_limit", "decimal"),
+    FieldRequest("cf_newsletter", "boolean"),
+    FieldRequest("cf_birthday", "date"),
+    FieldRequest("cf_last_visit_at", "date-time"),
+    FieldRequest("cf_segment", "select", ("Varejo", "Atacado", "Governo", "Educação")),
+    FieldRequest("cf_interests", "multi-select", ("Música", "Esporte", "Viagem", "Tecnologia", "Culinária")),
+    FieldRequest("cf_billing_email", "email"),
+    FieldRequest("cf_website", "url"),
+    FieldRequest("cf_lifetime_value", "decimal"),
+    FieldRequest("cf_last_order_at", "date-time"),
+    FieldRequest("cf_chinook_id", "integer"),
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Resource:
+    """One kind of record: its table's own columns with their kinds, and how it is found and ordered."""
+
+    name: str
+    columns: dict[str, str]
+    required: tuple[str, ...]
+    searched: dict[str, str]
+    default_order: str
+    label: str
+
+
+STAMPS = {"created_at": "date-time", "updated_at": "date-time"}
+CONTACT_COLUMNS = {
+    "first_name": "text",
+    "last_name": "text",
+    "email": "email",
+    "job_title": "text",
+    "street": "text",
+    "city": "text",
+    "state": "text",
+    "postal_code": "text",
+    "user_id": "user",
+    "source_id": "source",
+    "country_id": "country",
+}
+CONTACT_DATES = {
+    "owner_assigned_date": "date-time",
+    "next_activity_date": "date-time",
+    "last_contacted_at": "date-time",
+}
+CONTACTS = Resource(
+    "contacts",
+    CONTACT_COLUMNS,
+    ("first_name",),
+    {
+        "first_name": "like",
+        "last_name": "like",
+        "email": "like",
+        "phones.number": "like",
+        "full_name": "like",
+    },
+    "first_name",
+    "first_name",
+)
+COMPANIES = Resource(
+    "companies",
+    {
+        "name": "text",
+        "domain": "text",
+        "email": "email",
+        "street": "text",
+        "city": "text",
+        "state": "text",
+        "postal_code": "text",
+        "user_id": "user",
+        "source_id": "source",
+        "country_id": "country",
+    },
+    ("name",),
+    {"name": "like", "domain": "like", "email": "like"},
+    "name",
+    "name",
+)
+DEALS = Resource(
+    "deals",
+    {
+        "name": "text",
+        "stage_id": "stage",
+        "amount": "decimal",
+        "expected_close_date": "date",
+        "user_id": "user",
+    },
+    ("name", "stage_id"),
+    {"name": "like"},
+    "name",
+    "name",
+)
+ACTIVITIES = Resource(
+    "activities",
+    {"title": "text", "due_date": "date", "note": "text", "is_completed": "boolean", "user_id": "user"},
+    ("title", "user_id", "due_date"),
+    {"title": "like", "note": "like"},
+    "title",
+    "title",
+)
+NEIGHBOURS = {resource.name: resource for resource in (COMPANIES, DEALS, ACTIVITIES)}
+RESOURCES = {"contacts": CONTACTS, **NEIGHBOURS}
+
+# Ties of the ordered column fall into one of these orders. All are bijections of the id, so a page is whole
+# within one request, and each is an index of its own, so the last page of a long tie is as quick as the first.
+TIES = ("id", "((id * 2654435761) & 4294967295)", "((id * 2246822519) & 4294967295)")
+INDEXED_ORDERS = ("first_name", "updated_at", "created_at")
+LIVE = "deleted_at IS NULL AND hidden = 0"
+
+_SQL_KINDS = {"user": "INTEGER", "source": "INTEGER", "country": "INTEGER", "stage": "INTEGER"}
+
+
+def sql_type(kind: str) -> str:
+    """The SQLite type of a column of this kind."""
+    return _SQL_KINDS.get(kind) or SQL_TYPES[kind]
+
+
+def table_columns(resource: Resource) -> dict[str, str]:
+    """Every stored column of a resource that a reader sees, with its kind, custom fields apart."""
+    dates = CONTACT_DATES if resource is CONTACTS else {}
+    return {**resource.columns, **dates, **STAMPS}
+
+
+def create_statements() -> list[str]:
+    """Every CREATE TABLE; the indexes come after the rows."""
+    statements = [
+        "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+        "CREATE TABLE fields (name TEXT PRIMARY KEY, kind TEXT NOT NULL, position INTEGER NOT NULL)",
+        "CREATE TABLE field_options (id INTEGER PRIMARY KEY, field TEXT NOT NULL, label TEXT NOT NULL)",
+        "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL, email TEXT COLLATE NOCASE NOT NULL)",
+        "CREATE TABLE sources (id INTEGER PRIMARY KEY, name TEXT NOT NULL)",
+        "CREATE TABLE countries (id INTEGER PRIMARY KEY, name TEXT NOT NULL, code TEXT NOT NULL)",
+        "CREATE TABLE stages (id INTEGER PRIMARY KEY, name TEXT NOT NULL)",
+        "CREATE TABLE tags (id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE NOT NULL UNIQUE)",
+        "CREATE TABLE contact_tags (contact_id INTEGER, tag_id INTEGER, PRIMARY KEY (contact_id, tag_id)) "
+        "WITHOUT ROWID",
+        "CREATE TABLE phones (id INTEGER PRIMARY KEY AUTOINCREMENT, contact_id INTEGER NOT NULL, "
+        "number TEXT NOT NULL, type TEXT NOT NULL)",
+        "CREATE TABLE contact_links (contact_id INTEGER, resource TEXT, other_id INTEGER, "
+        "PRIMARY KEY (contact_id, resource, other_id)) WITHOUT ROWID",
+    ]
+    for resource in RESOURCES.values():
+        columns = ", ".join(f"{name} {sql_type(kind)}" for name, kind in table_columns(resource).items())
+        statements.append(
+            f"CREATE TABLE {resource.name} (id INTEGER PRIMARY KEY AUTOINCREMENT, {columns}, deleted_at TEXT, "
+            "hidden INTEGER NOT NULL DEFAULT 0)",
+        )
+    return statements
+
+
+def index_statements() -> list[str]:
+    """Every CREATE INDEX apart from those of custom fields."""
+    statements = [
+        f"CREATE INDEX contacts_{column}_{number} ON contacts ({column}, {tie}) WHERE {LIVE}"
+        for column in INDEXED_ORDERS
+        for number, tie in enumerate(TIES)
+    ]
+    statements += [
+        f"CREATE INDEX contacts_live ON contacts (hidden) WHERE {LIVE}",
+        "CREATE INDEX contacts_trash ON contacts (deleted_at) WHERE deleted_at IS NOT NULL",
+        "CREATE INDEX contacts_email ON contacts (email)",
+        "CREATE INDEX companies_domain ON companies (domain)",
+        "CREATE INDEX phones_contact ON phones (contact_id)",
+        "CREATE INDEX phones_number ON phones (number)",
+        "CREATE INDEX links_other ON contact_links (resource, other_id)",
+    ]
+    return statements

@@ -1,0 +1,188 @@
+"""The SQLite file: opening, checking, transactions, custom fields, snapshots."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from appcrm_sandbox import schema
+from appcrm_sandbox.clock import Clock
+from appcrm_sandbox.errors import SandboxError
+from appcrm_sandbox.schema import CustomField, FieldRequest
+
+Row = sqlite3.Row
+_MAX_PARAMETERS = 500
+
+
+class Store:
+    """One database file, used by one thread at a time; other processes may use the same file."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        """Open or make the file; SandboxError when it is not a whole sandbox database."""
+        self.path = path
+        self.clock = clock
+        self.fields: dict[str, CustomField] = {}
+        self.named: dict[str, dict[int, Row]] = {}
+        self._writes = 0
+        try:
+            self.connection = self._open()
+        except sqlite3.Error as error:
+            raise SandboxError(
+                f"{path} cannot be served ({error}); name another file with --database, or remove this one.",
+            ) from error
+        self.reload()
+
+    def _open(self) -> sqlite3.Connection:
+        if not self.path.parent.is_dir():
+            raise SandboxError(f"{self.path} cannot be made: there is no folder {self.path.parent}.")
+        connection = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.row_factory = sqlite3.Row
+        application_id = connection.execute("PRAGMA application_id").fetchone()[0]
+        has_tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if has_tables and application_id != schema.APPLICATION_ID:
+            raise SandboxError(
+                f"{self.path} is an SQLite database, but not one of a sandbox; name another file."
+            )
+        if has_tables:
+            self._check(connection)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA cache_size = -65536")
+        if not has_tables:
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in schema.create_statements():
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {schema.VERSION}")
+            connection.execute("COMMIT")
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version != schema.VERSION:
+            raise SandboxError(f"{self.path} was made by another version of the sandbox; name another file.")
+        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise SandboxError(
+                f"{self.path} is corrupt ({verdict}); restore a snapshot or name another file."
+            )
+
+    def close(self) -> None:
+        """Leave the file whole and alone."""
+        self.connection.close()
+
+    def reload(self) -> None:
+        """Read the fields and the small tables anew."""
+        options: dict[str, list[tuple[int, str]]] = {}
+        for row in self.rows("SELECT id, field, label FROM field_options ORDER BY id"):
+            options.setdefault(row["field"], []).append((row["id"], row["label"]))
+        self.fields = {
+            row["name"]: CustomField(row["name"], row["kind"], tuple(options.get(row["name"], ())))
+            for row in self.rows("SELECT name, kind FROM fields ORDER BY position")
+        }
+        self.named = {
+            table: {row["id"]: row for row in self.rows(f"SELECT * FROM {table} ORDER BY id")}  # noqa: S608  a fixed name
+            for table in ("users", "sources", "countries", "stages")
+        }
+
+    # Reading
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Every row of a query."""
+        return self.connection.execute(sql, parameters).fetchall()
+
+    def one(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:
+        """The first row of a query, or None."""
+        row: Row | None = self.connection.execute(sql, parameters).fetchone()
+        return row
+
+    def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:  # noqa: ANN401  a cell of any type
+        """The first cell of a query, or None."""
+        row = self.one(sql, parameters)
+        return row[0] if row else None
+
+    def among(self, sql: str, values: Sequence[Any], parameters: Sequence[Any] = ()) -> list[Row]:
+        """The rows of a query whose `{marks}` stands for many values; asked in slices."""
+        found: list[Row] = []
+        for start in range(0, len(values), _MAX_PARAMETERS):
+            piece = values[start : start + _MAX_PARAMETERS]
+            found += self.rows(sql.replace("{marks}", ",".join("?" * len(piece))), [*parameters, *piece])
+        return found
+
+    def version(self) -> tuple[int, int]:
+        """Changes whenever anything was written, by this process or by another one."""
+        return self._writes, self.connection.execute("PRAGMA data_version").fetchone()[0]
+
+    # Writing
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of it or nothing; other writers wait."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self.connection
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
+        self._writes += 1
+
+    def get_meta(self, key: str) -> Any:  # noqa: ANN401  whatever was kept
+        """What was kept under a key, or None."""
+        text = self.value("SELECT value FROM meta WHERE key = ?", [key])
+        return None if text is None else json.loads(text)
+
+    def set_meta(self, key: str, value: Any) -> None:  # noqa: ANN401  anything JSON holds
+        """Keep a value under a key."""
+        self.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [key, json.dumps(value)])
+
+    def declare(self, requests: Sequence[FieldRequest]) -> list[str]:
+        """Add custom fields that are not there yet; returns the names added. SandboxError on a changed type."""
+        added = []
+        for request in requests:
+            known = self.fields.get(request.name)
+            if known and known.kind != request.kind:
+                raise SandboxError(
+                    f"the custom field {request.name} already exists with the type {known.kind}, not {request.kind}.",
+                )
+        fresh = {request.name: request for request in requests if request.name not in self.fields}
+        if not fresh:
+            return []
+        with self.transaction() as connection:
+            position = self.value("SELECT coalesce(max(position), 0) FROM fields")
+            for name, request in fresh.items():
+                position += 1
+                connection.execute("INSERT INTO fields VALUES (?, ?, ?)", [name, request.kind, position])
+                connection.executemany(
+                    "INSERT INTO field_options (field, label) VALUES (?, ?)",
+                    [(name, label) for label in request.options],
+                )
+                connection.execute(f"ALTER TABLE contacts ADD COLUMN {name} {schema.SQL_TYPES[request.kind]}")
+                if request.kind in schema.INDEXED_KINDS:
+                    connection.execute(
+                        f"CREATE INDEX contacts_{name} ON contacts ({name}) WHERE {name} IS NOT NULL"
+                    )
+                added.append(name)
+        self.reload()
+        return added
+
+    def snapshot(self, target: Path) -> None:
+        """Copy the whole database, consistent at one moment, to a file that can be served."""
+        if target.resolve() == self.path.resolve():
+            raise SandboxError("a snapshot cannot replace the file that is being served.")
+        try:
+            with contextlib.closing(sqlite3.connect(target)) as copy:
+                self.connection.backup(copy)
+        except sqlite3.Error as error:
+            raise SandboxError(f"the snapshot {target} cannot be written ({error}).") from error

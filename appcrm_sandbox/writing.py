@@ -1,0 +1,288 @@
+"""Creating, changing, deleting and linking records, each in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from appcrm_sandbox.errors import ApiError, invalid, not_found
+from appcrm_sandbox.schema import CONTACTS, NEIGHBOURS, Resource
+from appcrm_sandbox.settings import Settings
+from appcrm_sandbox.store import Row, Store
+from appcrm_sandbox.validate import Body, Checker, Refused, check_body, id_list, normalise
+
+LINKS = ("companies", "deals", "activities")
+
+
+class Writer:
+    """Every write of the API; what is equal is not written, so it touches nothing."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._settings = settings
+
+    def create(self, resource: Resource, body: Body) -> int:
+        """Insert one record; returns its id. ApiError 422 on what is refused."""
+        with self._store.transaction():
+            columns, lists = self._checked(resource, body, None)
+            now = self._store.clock.stamp()
+            columns |= {"created_at": now, "updated_at": now}
+            if resource is CONTACTS and columns.get("user_id"):
+                columns["owner_assigned_date"] = now
+            record_id = self._insert(resource.name, columns)
+            if resource is CONTACTS:
+                self._save_lists(record_id, lists)
+                if "companies" not in lists and self._settings.attach_by_domain:
+                    self._attach_by_domain(record_id, columns.get("email"))
+        return record_id
+
+    def update(self, resource: Resource, record_id: int, body: Body) -> None:
+        """Change what differs; ApiError 404 or 422."""
+        with self._store.transaction() as connection:
+            before = self.live(resource, record_id)
+            columns, lists = self._checked(resource, body, record_id)
+            changed = {name: value for name, value in columns.items() if value != before[name]}
+            if "user_id" in changed and resource is CONTACTS:
+                changed["owner_assigned_date"] = self._store.clock.stamp()
+            touched = bool(changed)
+            if resource is CONTACTS:
+                touched |= self._save_lists(record_id, lists)
+            if touched:
+                changed["updated_at"] = self._store.clock.stamp()
+                assignments = ", ".join(f"{name} = ?" for name in changed)
+                connection.execute(
+                    f"UPDATE {resource.name} SET {assignments} WHERE id = ?",  # noqa: S608  checked names
+                    [*changed.values(), record_id],
+                )
+
+    def delete(self, resource: Resource, record_id: int) -> None:
+        """Put one record in the trash; ApiError 404."""
+        with self._store.transaction() as connection:
+            self.live(resource, record_id)
+            now = self._store.clock.stamp()
+            connection.execute(
+                f"UPDATE {resource.name} SET deleted_at = ?, updated_at = ? WHERE id = ?",  # noqa: S608  a fixed name
+                [now, now, record_id],
+            )
+
+    def restore(self, resource: Resource, record_id: int) -> None:
+        """Take one record out of the trash; ApiError 404 when it is not there."""
+        with self._store.transaction() as connection:
+            self.trashed(resource, record_id)
+            connection.execute(
+                f"UPDATE {resource.name} SET deleted_at = NULL, updated_at = ? WHERE id = ?",  # noqa: S608  a fixed name
+                [self._store.clock.stamp(), record_id],
+            )
+
+    def purge(self, resource: Resource, record_id: int) -> None:
+        """Remove one record from the trash for good; ApiError 404 when it is not there."""
+        with self._store.transaction() as connection:
+            self.trashed(resource, record_id)
+            if resource is CONTACTS:
+                for table in ("phones", "contact_tags", "contact_links"):
+                    connection.execute(f"DELETE FROM {table} WHERE contact_id = ?", [record_id])  # noqa: S608  fixed names
+            else:
+                connection.execute(
+                    "DELETE FROM contact_links WHERE resource = ? AND other_id = ?",
+                    [resource.name, record_id],
+                )
+            connection.execute(f"DELETE FROM {resource.name} WHERE id = ?", [record_id])  # noqa: S608  a fixed name
+
+    def live(self, resource: Resource, record_id: int) -> Row:
+        """The row of a record that is not in the trash; ApiError 404, or 403 when the token may not see it."""
+        row = self._store.one(f"SELECT * FROM {resource.name} WHERE id = ?", [record_id])  # noqa: S608  a fixed name
+        if row is None or row["deleted_at"] is not None:
+            raise not_found()
+        if row["hidden"]:
+            raise ApiError(403, {"message": "Esta ação não é autorizada."})
+        return row
+
+    def trashed(self, resource: Resource, record_id: int) -> Row:
+        """The row of a record in the trash; ApiError 404."""
+        row = self._store.one(
+            f"SELECT * FROM {resource.name} WHERE id = ? AND deleted_at IS NOT NULL",  # noqa: S608  a fixed name
+            [record_id],
+        )
+        if row is None:
+            raise not_found()
+        return row
+
+    # Associations of a contact
+
+    def associate(self, contact_id: int, body: Body, method: str) -> None:
+        """Attach (`PUT`), detach (`DELETE`) or sync (`POST`); ApiError 404, 409 or 422."""
+        with self._store.transaction() as connection:
+            self.live(CONTACTS, contact_id)
+            unknown = sorted(set(body) - set(LINKS))
+            if unknown:
+                raise ApiError(409, {"message": f"Associação desconhecida: {unknown[0][:60]}"})
+            wanted = self._checked_links(body)
+            touched = False
+            for name, ids in wanted.items():
+                current = self._linked(contact_id, name)
+                if method == "PUT":
+                    already = [other for other in ids if other in current]
+                    if already:
+                        raise ApiError(409, {"message": f"Já associado: {name} {already[0]}"})
+                    add, remove = set(ids), set[int]()
+                elif method == "DELETE":
+                    add, remove = set[int](), current & set(ids)
+                else:
+                    add, remove = set(ids) - current, current - set(ids)
+                self._link(contact_id, name, add, remove)
+                touched |= bool(add or remove)
+            if touched:
+                connection.execute(
+                    "UPDATE contacts SET updated_at = ? WHERE id = ?",
+                    [self._store.clock.stamp(), contact_id],
+                )
+
+    def _checked_links(self, body: Body) -> dict[str, list[int]]:
+        checker = Checker()
+        wanted: dict[str, list[int]] = {}
+        for name, value in body.items():
+            ids = checker.take(name, id_list, value)
+            if ids is not None:
+                self._check_ids(name, ids, checker)
+                wanted[name] = ids
+        checker.finish()
+        return wanted
+
+    def _check_ids(self, name: str, ids: Sequence[int], checker: Checker) -> None:
+        sql = f"SELECT id FROM {NEIGHBOURS[name].name} WHERE deleted_at IS NULL AND id IN ({{marks}})"  # noqa: S608  a fixed name
+        known = {row[0] for row in self._store.among(sql, ids)}
+        for position, other in enumerate(ids):
+            if other not in known:
+                checker.refuse(f"{name}.{position}", "O :field selecionado é inválido.")
+
+    def _linked(self, contact_id: int, name: str) -> set[int]:
+        rows = self._store.rows(
+            "SELECT other_id FROM contact_links WHERE contact_id = ? AND resource = ?",
+            [contact_id, name],
+        )
+        return {row[0] for row in rows}
+
+    def _link(self, contact_id: int, name: str, add: set[int], remove: set[int]) -> None:
+        connection = self._store.connection
+        connection.executemany(
+            "INSERT INTO contact_links VALUES (?, ?, ?)",
+            [(contact_id, name, other) for other in sorted(add)],
+        )
+        connection.executemany(
+            "DELETE FROM contact_links WHERE contact_id = ? AND resource = ? AND other_id = ?",
+            [(contact_id, name, other) for other in sorted(remove)],
+        )
+
+    def _attach_by_domain(self, contact_id: int, email: str | None) -> None:
+        domain = (email or "").rpartition("@")[2]
+        if not domain:
+            return
+        company = self._store.value(
+            "SELECT id FROM companies WHERE domain = ? AND deleted_at IS NULL ORDER BY id",
+            [domain],
+        )
+        if company:
+            self._link(contact_id, "companies", {company}, set())
+
+    # Fields and lists
+
+    def _checked(self, resource: Resource, body: Body, record_id: int | None) -> tuple[Body, Body]:
+        checker = Checker()
+        columns, lists = check_body(
+            resource,
+            self._store.fields,
+            self._store.named,
+            normalise(body),
+            checker=checker,
+            creating=record_id is None,
+        )
+        if resource is CONTACTS:
+            self._check_taken(columns, lists, record_id or 0, checker)
+            for name in ("companies", "deals"):
+                if lists.get(name):
+                    self._check_ids(name, lists[name], checker)
+        checker.finish()
+        return columns, lists
+
+    def _check_taken(self, columns: Body, lists: Body, contact_id: int, checker: Checker) -> None:
+        email = columns.get("email")
+        if email:
+            holder = self._store.value(
+                "SELECT id FROM contacts WHERE email = ? AND id != ?", [email, contact_id]
+            )
+            holder = holder or self._store.value("SELECT id FROM users WHERE email = ?", [email])
+            if holder:
+                checker.refuse("email", "O campo e-mail já está sendo utilizado.")
+        if self._settings.phone_unique:
+            for position, (number, _kind) in enumerate(lists.get("phones") or ()):
+                taken = "SELECT 1 FROM phones WHERE number = ? AND contact_id != ?"
+                if self._store.value(taken, [number, contact_id]):
+                    checker.refuse(
+                        f"phones.{position}.number", "O número de telefone já está sendo utilizado."
+                    )
+
+    def _insert(self, table: str, columns: Body) -> int:
+        names = ", ".join(columns)
+        marks = ", ".join("?" * len(columns))
+        cursor = self._store.connection.execute(
+            f"INSERT INTO {table} ({names}) VALUES ({marks})",  # noqa: S608  checked names
+            list(columns.values()),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def _save_lists(self, contact_id: int, lists: Body) -> bool:
+        """Replace the lists that are given; True when something changed that touches the contact."""
+        touched = False
+        if "phones" in lists:
+            touched |= self._save_phones(contact_id, lists["phones"])
+        if "tags" in lists:
+            self._save_tags(contact_id, lists["tags"])
+        for name in ("companies", "deals"):
+            if name in lists:
+                current = self._linked(contact_id, name)
+                wanted = set(lists[name])
+                self._link(contact_id, name, wanted - current, current - wanted)
+                touched |= current != wanted
+        return touched
+
+    def _save_phones(self, contact_id: int, phones: list[tuple[str, str]]) -> bool:
+        connection = self._store.connection
+        rows = self._store.rows(
+            "SELECT id, number, type FROM phones WHERE contact_id = ? ORDER BY id", [contact_id]
+        )
+        held = {row["number"]: row for row in rows}
+        wanted = dict(phones)
+        gone = [held[number]["id"] for number in held if number not in wanted]
+        connection.executemany("DELETE FROM phones WHERE id = ?", [(phone_id,) for phone_id in gone])
+        changed = bool(gone)
+        for number, kind in wanted.items():
+            row = held.get(number)
+            if row is None:
+                connection.execute(
+                    "INSERT INTO phones (contact_id, number, type) VALUES (?, ?, ?)",
+                    [contact_id, number, kind],
+                )
+                changed = True
+            elif row["type"] != kind:
+                connection.execute("UPDATE phones SET type = ? WHERE id = ?", [kind, row["id"]])
+                changed = True
+        return changed
+
+    def _save_tags(self, contact_id: int, names: list[str]) -> None:
+        connection = self._store.connection
+        connection.execute("DELETE FROM contact_tags WHERE contact_id = ?", [contact_id])
+        for name in names:
+            tag_id = self._store.value("SELECT id FROM tags WHERE name = ?", [name])
+            if tag_id is None:
+                tag_id = self._insert("tags", {"name": name})
+            connection.execute("INSERT OR IGNORE INTO contact_tags VALUES (?, ?)", [contact_id, tag_id])
+
+
+def body_of(value: Any) -> Body:  # noqa: ANN401  any JSON value
+    """A JSON body as an object; ApiError 422 when it is something else."""
+    if isinstance(value, dict):
+        return value
+    raise invalid({"body": ["O corpo deve ser um objeto JSON."]})
+
+
+__all__ = ["LINKS", "Refused", "Writer", "body_of"]
