@@ -1,0 +1,75 @@
+"""A page in every envelope that was seen."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from appcrm.client import DICT_PAGES, ListQuery, read_contact
+from appcrm.errors import MalformedBody
+from appcrm.session import Response
+
+ROWS = [{"id": 1}, {"id": 2}]
+NUMBERS = {"current_page": 1, "per_page": 100, "last_page": 3, "total": 250}
+
+
+def page_of(body):
+    return DICT_PAGES(Response(200, {}, json.dumps(body).encode()), 1)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"data": ROWS, "links": {"next": None}, "meta": NUMBERS},
+        {"data": ROWS, **NUMBERS},
+        {"data": ROWS, "meta": {name: str(number) for name, number in NUMBERS.items()}},
+        {"data": {"data": ROWS, "meta": NUMBERS}},
+        {"data": {"data": ROWS, **NUMBERS}},
+    ],
+    ids=["laravel", "flat", "numbers as text", "wrapped", "wrapped flat"],
+)
+def test_rows_and_numbers_are_found_in_every_envelope(body):
+    page = page_of(body)
+    assert (page.rows, page.per_page, page.last_page, page.total) == (ROWS, 100, 3, 250)
+
+
+@pytest.mark.parametrize(
+    "body", [ROWS, {"data": ROWS}, {"data": ROWS, "meta": None}, {"data": ROWS, "meta": []}]
+)
+def test_a_page_without_numbers_has_its_rows(body):
+    page = page_of(body)
+    assert (page.rows, page.last_page, page.total) == (ROWS, None, None)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b'{"data": [{"id": 1}',
+        b'{"message": "hi"}',
+        b'{"data": null}',
+        b"[1, 2]",
+        b"[[]]",
+        b"null",
+    ],
+)
+def test_a_body_that_is_no_list_is_never_an_empty_page(body):
+    with pytest.raises(MalformedBody):
+        DICT_PAGES(Response(200, {"Content-Type": "text/html; charset=utf-8"}, body), 1)
+
+
+@pytest.mark.parametrize("body", [b'{"id": 7}', b'{"data": {"id": 7}}'])
+def test_a_contact_is_found_bare_or_wrapped(body):
+    assert read_contact(Response(200, {}, body), "retrieve", "/contacts/7", needs_id=True) == {"id": 7}
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"message": "hi"}', b'{"id": "7x"}', b'{"id": true}', b"{"])
+def test_a_body_without_the_contact_that_was_asked_for_is_a_fault(body):
+    with pytest.raises(MalformedBody):
+        read_contact(Response(200, {}, body), "retrieve", "/contacts/7", needs_id=True)
+
+
+def test_only_what_was_asked_for_becomes_a_parameter():
+    assert ListQuery().parameters(3) == {"order": "id", "per_page": 100, "page": 3}
