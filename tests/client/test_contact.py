@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from appcrm import contact
 
-MOMENTS = st.datetimes(
-    min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30), timezones=st.just(timezone.utc)
-)
+# Hypothesis takes naive bounds and adds the time zone itself.
+EARLIEST = datetime(1, 1, 2)  # noqa: DTZ001  see above
+LATEST = datetime(9999, 12, 30)  # noqa: DTZ001  see above
+MOMENTS = st.datetimes(min_value=EARLIEST, max_value=LATEST, timezones=st.just(timezone.utc))
 
 
 @given(MOMENTS)
