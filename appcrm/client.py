@@ -256,7 +256,7 @@ class PageReader(Generic[RowT]):
         envelope = msgspec.defstruct(
             "Envelope",
             [
-                ("data", list[row_type]),  # type: ignore[valid-type]  made at run time
+                ("data", list[row_type]),  # type: ignore[valid-type]  # made at run time
                 ("meta", msgspec.Raw, ABSENT),
                 *((name, msgspec.Raw, ABSENT) for name in _Numbers.__struct_fields__),
             ],
@@ -265,7 +265,7 @@ class PageReader(Generic[RowT]):
         self._wrapped: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
             msgspec.defstruct("Wrapped", [("data", envelope)])
         )
-        self._rows = msgspec.json.Decoder(list[row_type])  # type: ignore[valid-type]  made at run time
+        self._rows = msgspec.json.Decoder(list[row_type])  # type: ignore[valid-type]  # made at run time
 
     def __call__(self, response: Response, page: int, operation: str = "list") -> Page[RowT]:
         """Read one response.
