@@ -29,6 +29,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 PREFIX = "/api"
+# The ASGI extension by which the server lets a request reset its connection.
+ABORT = "appcrm_sandbox.abort"
 _LARGEST_BODY = 10 * 1024 * 1024
 
 
@@ -256,7 +258,7 @@ async def _send(send: Send, scope: Scope, reply: Reply, effects: Effects) -> Non
 
 
 def _abort(scope: Scope) -> None:
-    abort = scope.get("extensions", {}).get("appcrm_sandbox.abort")
+    abort = scope.get("extensions", {}).get(ABORT)
     if abort is not None:
         with contextlib.suppress(OSError):
             abort()

@@ -191,9 +191,9 @@ ACTIVITIES = Resource(
 NEIGHBOURS = {resource.name: resource for resource in (COMPANIES, DEALS, ACTIVITIES)}
 RESOURCES = {"contacts": CONTACTS, **NEIGHBOURS}
 
-# Ties of the ordered column fall into one of these orders. All are bijections of the id, so a page is whole
-# within one request, and each is an index of its own, so the last page of a long tie is as quick as the first.
-TIES = ("id", "((id * 2654435761) & 4294967295)", "((id * 2246822519) & 4294967295)")
+# Ties of the ordered column fall into one of these orders. Each is a bijection of the id, so a page is whole within
+# one request, and each has its own indexes, so the last page of a long tie is as quick as the first.
+TIES = {"tie_a": 2_654_435_761, "tie_b": 2_246_822_519, "tie_c": 3_266_489_917}
 INDEXED_ORDERS = ("first_name", "updated_at", "created_at")
 LIVE = "deleted_at IS NULL AND hidden = 0"
 
@@ -229,11 +229,15 @@ def create_statements() -> list[str]:
         "CREATE TABLE contact_links (contact_id INTEGER, resource TEXT, other_id INTEGER, "
         "PRIMARY KEY (contact_id, resource, other_id)) WITHOUT ROWID",
     ]
+    ties = ", ".join(
+        f"{name} INTEGER GENERATED ALWAYS AS ((id * {factor}) & 4294967295) VIRTUAL"
+        for name, factor in TIES.items()
+    )
     for resource in RESOURCES.values():
         columns = ", ".join(f"{name} {sql_type(kind)}" for name, kind in table_columns(resource).items())
         statements.append(
             f"CREATE TABLE {resource.name} (id INTEGER PRIMARY KEY AUTOINCREMENT, {columns}, deleted_at TEXT, "
-            "hidden INTEGER NOT NULL DEFAULT 0)",
+            f"hidden INTEGER NOT NULL DEFAULT 0, {ties})",
         )
     return statements
 
@@ -241,12 +245,12 @@ def create_statements() -> list[str]:
 def index_statements() -> list[str]:
     """Every CREATE INDEX apart from those of custom fields."""
     statements = [
-        f"CREATE INDEX contacts_{column}_{number} ON contacts ({column}, {tie}) WHERE {LIVE}"
+        f"CREATE INDEX contacts_{column}_{tie} ON contacts ({column}, {tie}) WHERE {LIVE}"
         for column in INDEXED_ORDERS
-        for number, tie in enumerate(TIES)
+        for tie in TIES
     ]
     statements += [
-        f"CREATE INDEX contacts_live ON contacts (hidden) WHERE {LIVE}",
+        f"CREATE INDEX contacts_live ON contacts (id) WHERE {LIVE}",
         "CREATE INDEX contacts_trash ON contacts (deleted_at) WHERE deleted_at IS NOT NULL",
         "CREATE INDEX contacts_email ON contacts (email)",
         "CREATE INDEX companies_domain ON companies (domain)",

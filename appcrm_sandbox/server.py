@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
+import signal
 import socket
-from typing import Any
+import struct
+import threading
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from appcrm_sandbox.app import App
 from appcrm_sandbox.errors import SandboxError
+from appcrm_sandbox.gateway import ABORT
 
-_LINGER_OFF = b"\x01\x00\x00\x00\x00\x00\x00\x00"
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterator
+
+    from appcrm_sandbox.app import App
+
+# Without lingering, closing sends a reset instead of a polite end.
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class Protocol(H11Protocol):
     """Hands each request a way to reset its own connection."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  uvicorn narrows it alike
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wrap the application so that its requests know their connection."""
         super().connection_made(transport)
         application = self.app
@@ -26,21 +36,39 @@ class Protocol(H11Protocol):
         def abort() -> None:
             raw: Any = transport.get_extra_info("socket")
             if raw is not None:
-                # Without lingering, closing sends a reset instead of a polite end.
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_OFF)
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             transport.abort()
 
         async def wrapped(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401  ASGI's own untyped trio
-            scope["extensions"] = {**(scope.get("extensions") or {}), "appcrm_sandbox.abort": abort}
+            scope["extensions"] = {**(scope.get("extensions") or {}), ABORT: abort}
             await application(scope, receive, send)
 
         self.app = wrapped
 
 
+class Server(uvicorn.Server):
+    """A server that a signal ends with exit code 0: being told to stop is no failure."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at SIGTERM and SIGINT, and do not raise them again afterwards."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        handled = (signal.SIGTERM, signal.SIGINT)
+        before = {number: signal.signal(number, self.handle_exit) for number in handled}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
 def bind(host: str, port: int) -> socket.socket:
     """A listening socket; SandboxError when the port is taken or may not be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # Naming the protocol makes asyncio send small packets at once, which saves 40 ms a request.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
@@ -55,11 +83,12 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def make_server(app: App) -> uvicorn.Server:
+def make_server(app: App) -> Server:
     """A server that says nothing by itself and ends quickly."""
     config = uvicorn.Config(
         app,
         http=Protocol,
+        loop="asyncio",
         ws="none",
         lifespan="off",
         log_config=None,
@@ -69,4 +98,4 @@ def make_server(app: App) -> uvicorn.Server:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=2,
     )
-    return uvicorn.Server(config)
+    return Server(config)
