@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# Meltano pins its own dependencies, so it lives in a venv of its own.
+MELTANO := .venv-meltano
 
 .DEFAULT_GOAL := help
 .PHONY: help install format check test demo clean lock
@@ -18,11 +20,18 @@ $(VENV)/.installed: pyproject.toml requirements-dev.txt $(BIN)/uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
+$(MELTANO)/.installed: requirements-meltano.txt $(BIN)/uv
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(MELTANO)
+	$(BIN)/uv pip install --quiet --python $(MELTANO)/bin/python --requirement requirements-meltano.txt
+	@touch $@
+
 install: $(VENV)/.installed ## the connectors, the sandbox and the development tools, into .venv
 
-lock: $(BIN)/uv ## resolve the development versions anew into requirements-dev.txt
+lock: $(BIN)/uv ## resolve the versions of development and of Meltano anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url --no-emit-find-links \
 		--no-header --extra sandbox --group dev --output-file requirements-dev.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url --no-emit-find-links \
+		--no-header --output-file requirements-meltano.txt requirements-meltano.in
 
 format: install ## rewrite the code in the house format
 	$(BIN)/ruff format .
@@ -33,8 +42,11 @@ check: install ## format, lint, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: check ## everything that CI runs
+demo: install $(MELTANO)/.installed ## warehouse -> CRM -> warehouse with real parts: PostgreSQL, Meltano, the sandbox
+	$(BIN)/python examples/demo/run.py
+
+test: check $(MELTANO)/.installed ## everything that CI runs
 	$(BIN)/pytest -n 2
 
 clean: ## remove everything that these commands made
-	rm -rf $(VENV) .meltano .demo .cache output dist build
+	rm -rf $(VENV) $(MELTANO) .demo .cache dist build
