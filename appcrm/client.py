@@ -129,6 +129,7 @@ class Client:
         take: int | None = None,
         select: Sequence[str] = (),
         include: Sequence[str] = (),
+        max_tries: int | None = None,
     ) -> list[Row]:
         """Search contacts, unpaginated (vendor page, Search Contacts).
 
@@ -139,6 +140,7 @@ class Client:
             take: the most rows to return.
             select: fields to return; empty for all.
             include: relations for ``with=``, which the server may ignore.
+            max_tries: fewer tries than the setting says.
         """
         wanted: dict[str, str | int | None] = {
             "q": text,
@@ -153,6 +155,7 @@ class Client:
             "GET",
             "/contacts/search",
             query={name: value for name, value in wanted.items() if value is not None},
+            max_tries=max_tries,
             decode=lambda response: DICT_PAGES(response, 1, operation="search").rows,
         )
         return rows
