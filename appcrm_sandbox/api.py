@@ -12,6 +12,7 @@ import msgspec
 
 from appcrm_sandbox.errors import ApiError, not_found
 from appcrm_sandbox.listing import Lister, Page
+from appcrm_sandbox.neighbours import show_neighbours
 from appcrm_sandbox.render import LINKED, Renderer, Shown
 from appcrm_sandbox.schema import CONTACTS, RESOURCES, Resource
 from appcrm_sandbox.settings import Settings
@@ -144,7 +145,7 @@ class Api:
     def _shown(self, resource: Resource, ids: Sequence[int], request: Request) -> list[Shown]:
         select = frozenset(_parts(request.query.get("select", "")))
         if resource is not CONTACTS:
-            return self.renderer.neighbours(resource, ids, select=select)
+            return show_neighbours(self.store, self.renderer, resource, ids, select=select)
         return self.renderer.contacts(ids, select=select, links=self._with(request))
 
     def _with(self, request: Request) -> list[str]:
@@ -202,10 +203,9 @@ class Api:
         created: bool = False,
     ) -> Reply:
         if resource is CONTACTS:
-            links = dict.fromkeys((*self.renderer.links(), *self._with(request)))
-            shown = self.renderer.contact(record_id, created=created, links=list(links))
+            shown = self.renderer.contact(record_id, created=created, links=self._with(request))
         else:
-            shown = self.renderer.neighbours(resource, [record_id], full=True)[0]
+            shown = show_neighbours(self.store, self.renderer, resource, [record_id], full=True)[0]
         return Reply.json(status, {"data": shown} if request.envelope == "wrapped" else shown)
 
     def _paged(self, request: Request, page: Page, shown: list[Shown]) -> Reply:

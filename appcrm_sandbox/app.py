@@ -6,6 +6,7 @@ from starlette.applications import Starlette
 
 from appcrm_sandbox.control import Control
 from appcrm_sandbox.gateway import PREFIX, Gateway, Receive, Sandbox, Scope, Send
+from appcrm_sandbox.pages import Pages
 
 
 class App:
@@ -14,7 +15,7 @@ class App:
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
         self._gateway = Gateway(sandbox)
-        self._rest = Starlette(routes=Control(sandbox).routes())
+        self._rest = Starlette(routes=[*Control(sandbox).routes(), *Pages(sandbox).routes()])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the lifespan."""

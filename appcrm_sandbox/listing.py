@@ -118,6 +118,15 @@ class Lister:
         total = self._total(listing, version)
         return Page(self._slice(listing, version, total, (number - 1) * size, size), total, number, size)
 
+    def page_for_people(self, query: dict[str, str]) -> Page:
+        """The first page of contacts as a person at the screen sees it, whatever is refused to the API."""
+        size = whole_number(query, "per_page", DEFAULT_PER_PAGE)
+        asked = condition(CONTACTS, self._store.fields, self._settings, query)
+        listing = Listing(CONTACTS.name, LIVE, asked, ("updated_at", _TIE_NAMES[0]), descending=True)
+        version = self._store.version()
+        total = self._total(listing, version)
+        return Page(self._slice(listing, version, total, 0, size), total, 1, size)
+
     def search(self, resource: Resource, query: dict[str, str]) -> list[int]:
         """The ids that a search finds, `take` at most; none without `q`."""
         listing = self._listing(resource, query, LIVE)

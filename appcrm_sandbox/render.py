@@ -1,24 +1,20 @@
-"""How records are shown: read shapes, which are not the shapes that are written."""
+"""How contacts are shown: read shapes, which are not the shapes that are written."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from appcrm_sandbox.schema import (
-    CONTACT_COLUMNS,
-    CONTACT_DATES,
-    CONTACTS,
-    RESOURCES,
-    STAMPS,
-    CustomField,
-    Resource,
-)
-from appcrm_sandbox.settings import Settings
-from appcrm_sandbox.store import Row, Store
+from appcrm_sandbox.schema import CONTACT_COLUMNS, CONTACT_DATES, DATE_KINDS, RESOURCES, STAMPS, CustomField
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from appcrm_sandbox.settings import Settings
+    from appcrm_sandbox.store import Row, Store
 
 Shown = dict[str, Any]
 
@@ -45,15 +41,29 @@ ACTIONS = msgspec.Raw(
 AUTHORIZATIONS = msgspec.Raw(
     msgspec.json.encode({"view": True, "update": True, "delete": True, "create": True, "viewAny": True}),
 )
-COUNTED = ("companies", "deals")
 LINKED = ("companies", "deals", "activities")
-ZERO_COUNTS = (
-    "calls_count",
-    "notes_count",
-    "emails_count",
-    "documents_count",
-    "unread_emails_for_user_count",
-)
+# Count shown → the association that it counts; the others count what the sandbox has none of.
+COUNTS = {
+    "companies_count": "companies",
+    "deals_count": "deals",
+    "incomplete_activities_for_user_count": "activities",
+    "calls_count": None,
+    "notes_count": None,
+    "emails_count": None,
+    "documents_count": None,
+    "unread_emails_for_user_count": None,
+}
+
+
+@dataclasses.dataclass(slots=True)
+class Hung:
+    """What hangs on the contacts of one page, by contact id, and whether they were just made."""
+
+    phones: dict[int, list[Shown]]
+    tags: dict[int, list[Any]]
+    counts: dict[int, dict[str, int]]
+    linked: dict[str, dict[int, list[Any]]]
+    created: bool
 
 
 class Renderer:
@@ -72,69 +82,70 @@ class Renderer:
         created: bool = False,
     ) -> list[Shown]:
         """The contacts in the order of their ids; `links` are the associations to show, `select` the fields."""
-        store = self._store
-        rows = {row["id"]: row for row in store.among("SELECT * FROM contacts WHERE id IN ({marks})", ids)}
-        wanted = _wanted(select)
-        phones = self._phones(ids) if wanted("phones") else {}
-        tags = self._tags(ids) if wanted("tags") else {}
-        counts = self._counts(ids) if not select or any(f"{name}_count" in select for name in LINKED) else {}
-        linked = {name: self._linked(name, ids) for name in links if wanted(name)}
-        shown = []
-        for contact_id in ids:
-            row = rows.get(contact_id)
-            if row is None:
-                continue
-            contact = self._contact(row, phones.get(contact_id, []), tags.get(contact_id, []))
-            count = counts.get(contact_id, {})
-            for name in COUNTED:
-                contact[f"{name}_count"] = count.get(name, 0)
-            contact["incomplete_activities_for_user_count"] = count.get("activities", 0)
-            contact["was_recently_created"] = created
-            for name, found in linked.items():
-                contact[name] = found.get(contact_id, [])
-            if select:
-                contact = {key: value for key, value in contact.items() if key in select or key == "id"}
-            shown.append(contact)
-        return shown
+        makers = self._makers(links)
+        if select:
+            makers = {name: make for name, make in makers.items() if name in select or name == "id"}
+        hung = Hung(
+            phones=self._phones(ids) if "phones" in makers else {},
+            tags=self._tags(ids) if "tags" in makers else {},
+            counts=self._counts(ids) if makers.keys() & COUNTS.keys() else {},
+            linked={name: self._linked(name, ids) for name in links if name in makers},
+            created=created,
+        )
+        rows = {
+            row["id"]: row for row in self._store.among("SELECT * FROM contacts WHERE id IN ({marks})", ids)
+        }
+        plan = list(makers.items())
+        return [
+            {name: make(rows[contact_id], hung) if make else rows[contact_id][name] for name, make in plan}
+            for contact_id in ids
+            if contact_id in rows
+        ]
 
-    def contact(self, contact_id: int, *, created: bool = False, links: Sequence[str] | None = None) -> Shown:
-        """One contact in full, its companies and deals included."""
-        return self.contacts([contact_id], links=self.links() if links is None else links, created=created)[0]
+    def contact(self, contact_id: int, *, created: bool = False, links: Sequence[str] = ()) -> Shown:
+        """One contact in full: its companies and deals, and the further associations named."""
+        always = LINKED if self._settings.show_activities else LINKED[:2]
+        shown = self.contacts([contact_id], links=list(dict.fromkeys((*always, *links))), created=created)
+        return shown[0]
 
-    def links(self) -> tuple[str, ...]:
-        """The associations that one contact shows by itself."""
-        return LINKED if self._settings.show_activities else LINKED[:2]
-
-    def _contact(self, row: Row, phones: list[Shown], tags: list[Any]) -> Shown:
+    def _makers(self, links: Sequence[str]) -> dict[str, Callable[[Row, Hung], Any] | None]:
+        """Field shown → how it is made of a row; None where the column is shown as it is."""
         named = self._store.named
-        first, last = row["first_name"], row["last_name"]
-        contact_id = row["id"]
-        display_name = f"{first} {last}" if last else first
-        shown: Shown = {"id": contact_id, "display_name": display_name}
-        for name in CONTACT_COLUMNS:
-            shown[name] = row[name]
-        shown["user"] = _user(named["users"].get(row["user_id"]))
-        shown["source"] = _named(named["sources"].get(row["source_id"]))
-        shown["country"] = _country(named["countries"].get(row["country_id"]))
-        shown["phones"] = phones
-        shown["tags"] = tags
-        for name, field in self._store.fields.items():
-            shown[name] = self._custom(field, row[name])
-        for name in (*CONTACT_DATES, *STAMPS):
-            shown[name] = self.moment(row[name])
-        for name in ZERO_COUNTS:
-            shown[name] = 0
-        shown["actions"] = ACTIONS
-        shown["authorizations"] = AUTHORIZATIONS
-        shown["avatar"] = None
-        shown["avatar_url"] = f"https://www.gravatar.com/avatar/{contact_id:032x}?s=120"
-        shown["uploaded_avatar_url"] = None
-        shown["guest_email"] = row["email"]
-        shown["guest_display_name"] = display_name
-        shown["media"] = []
-        shown["path"] = f"/contacts/{contact_id}"
-        shown["timeline_subject_key"] = "contact"
-        return shown
+        makers: dict[str, Callable[[Row, Hung], Any] | None] = {"id": None, "display_name": _display_name}
+        makers |= dict.fromkeys(CONTACT_COLUMNS)
+        makers["user"] = lambda row, _: show_user(named["users"].get(row["user_id"]))
+        makers["source"] = lambda row, _: show_named(named["sources"].get(row["source_id"]))
+        makers["country"] = lambda row, _: show_country(named["countries"].get(row["country_id"]))
+        makers["phones"] = lambda row, hung: hung.phones.get(row["id"], [])
+        makers["tags"] = lambda row, hung: hung.tags.get(row["id"], [])
+        makers |= {name: self._custom_maker(field) for name, field in self._store.fields.items()}
+        moments = (*CONTACT_DATES, *STAMPS)
+        makers |= (
+            dict.fromkeys(moments) if self._settings.timestamps == "iso" else self._moment_makers(moments)
+        )
+        makers |= {name: _count_maker(counted) for name, counted in COUNTS.items()}
+        makers |= _NOISE
+        makers |= {name: _link_maker(name) for name in links}
+        return makers
+
+    def _moment_makers(self, names: Sequence[str]) -> dict[str, Callable[[Row, Hung], Any]]:
+        return {name: (lambda row, _, name=name: self.moment(row[name])) for name in names}
+
+    def _custom_maker(self, field: CustomField) -> Callable[[Row, Hung], Any] | None:
+        """How a custom field is shown, null being null for all but a multi-select."""
+        name, plain = field.name, self._settings.shapes == "plain"
+        if field.kind == "multi-select":
+            return lambda row, _: [
+                option_id if plain else _option(field, option_id)
+                for option_id in json.loads(row[name] or "[]")
+            ]
+        if field.kind == "select" and not plain:
+            return lambda row, _: None if row[name] is None else _option(field, row[name])
+        if field.kind == "boolean":
+            return lambda row, _: None if row[name] is None else bool(row[name])
+        if field.kind in DATE_KINDS and self._settings.timestamps != "iso":
+            return lambda row, _: self.moment(row[name])
+        return None
 
     def moment(self, text: Any) -> Any:  # noqa: ANN401  a test may store anything here
         """A stored moment in the form this CRM shows; what is no usual moment stays as it is."""
@@ -143,22 +154,6 @@ class Renderer:
             return text
         whole = text[:19]
         return {"seconds": f"{whole}Z", "offset": f"{whole}+00:00", "sql": whole.replace("T", " ")}[form]
-
-    def _custom(self, field: CustomField, value: Any) -> Any:  # noqa: ANN401  a cell of any type
-        if field.kind == "multi-select":
-            chosen = json.loads(value) if value else []
-            if self._settings.shapes == "plain":
-                return chosen
-            return [_option(field, option_id) for option_id in chosen]
-        if value is None:
-            return None
-        if field.kind == "boolean":
-            return bool(value)
-        if field.kind == "select":
-            return value if self._settings.shapes == "plain" else _option(field, value)
-        if field.kind in {"date", "date-time"}:
-            return self.moment(value)
-        return value
 
     def _phones(self, ids: Sequence[int]) -> dict[int, list[Shown]]:
         found: dict[int, list[Shown]] = {}
@@ -204,49 +199,34 @@ class Renderer:
             found.setdefault(contact_id, []).append(other)
         return found
 
-    def neighbours(
-        self,
-        resource: Resource,
-        ids: Sequence[int],
-        *,
-        select: frozenset[str] = frozenset(),
-        full: bool = False,
-    ) -> list[Shown]:
-        """Companies, deals or activities in the order of their ids; in full they name their contacts."""
-        store = self._store
-        sql = f"SELECT * FROM {resource.name} WHERE id IN ({{marks}})"  # noqa: S608  a fixed name
-        rows = {row["id"]: row for row in store.among(sql, ids)}
-        shown = []
-        for record_id in ids:
-            row = rows.get(record_id)
-            if row is None:
-                continue
-            record: Shown = {"id": record_id, "display_name": row[resource.label]}
-            for name, kind in resource.columns.items():
-                record[name] = bool(row[name]) if kind == "boolean" else row[name]
-            record["user"] = _user(store.named["users"].get(row["user_id"]))
-            if "stage_id" in resource.columns:
-                record["stage"] = _named(store.named["stages"].get(row["stage_id"]))
-            for name in STAMPS:
-                record[name] = self.moment(row[name])
-            record["path"] = f"/{resource.name}/{record_id}"
-            if full:
-                record["contacts"] = [
-                    {"id": other[0], "display_name": other[1]}
-                    for other in store.rows(
-                        "SELECT contacts.id, first_name FROM contact_links JOIN contacts ON contacts.id = contact_id "
-                        "WHERE resource = ? AND other_id = ? AND contacts.deleted_at IS NULL ORDER BY contacts.id",
-                        [resource.name, record_id],
-                    )
-                ]
-            if select:
-                record = {key: value for key, value in record.items() if key in select or key == "id"}
-            shown.append(record)
-        return shown
+
+def _display_name(row: Row, _hung: Hung | None) -> str:
+    return f"{row['first_name']} {row['last_name']}" if row["last_name"] else str(row["first_name"])
 
 
-def _wanted(select: frozenset[str]) -> Any:  # noqa: ANN401  a predicate
-    return (lambda _name: True) if not select else select.__contains__
+_NOISE: dict[str, Callable[[Row, Hung], Any]] = {
+    "actions": lambda _row, _hung: ACTIONS,
+    "authorizations": lambda _row, _hung: AUTHORIZATIONS,
+    "avatar": lambda _row, _hung: None,
+    "avatar_url": lambda row, _hung: f"https://www.gravatar.com/avatar/{row['id']:032x}?s=120",
+    "uploaded_avatar_url": lambda _row, _hung: None,
+    "guest_email": lambda row, _hung: row["email"],
+    "guest_display_name": _display_name,
+    "media": lambda _row, _hung: [],
+    "path": lambda row, _hung: f"/contacts/{row['id']}",
+    "timeline_subject_key": lambda _row, _hung: "contact",
+    "was_recently_created": lambda _row, hung: hung.created,
+}
+
+
+def _count_maker(counted: str | None) -> Callable[[Row, Hung], int]:
+    if counted is None:
+        return lambda _row, _hung: 0
+    return lambda row, hung: hung.counts.get(row["id"], {}).get(counted, 0)
+
+
+def _link_maker(name: str) -> Callable[[Row, Hung], list[Any]]:
+    return lambda row, hung: hung.linked[name].get(row["id"], [])
 
 
 def _option(field: CustomField, option_id: int) -> Shown:
@@ -254,20 +234,20 @@ def _option(field: CustomField, option_id: int) -> Shown:
     return {"id": option_id, "name": label, "label": label, "swatch_color": None}
 
 
-def _named(row: Row | None) -> Shown | None:
-    return None if row is None else {"id": row["id"], "name": row["name"]}
-
-
-def _user(row: Row | None) -> Shown | None:
-    return None if row is None else {"id": row["id"], "name": row["name"], "email": row["email"]}
-
-
-def _country(row: Row | None) -> Shown | None:
-    return None if row is None else {"id": row["id"], "name": row["name"], "iso_3166_2": row["code"]}
-
-
 def _linked_record(name: str, record_id: int, label: str, text: str) -> Shown:
     return {"id": record_id, label: text, "display_name": text, "path": f"/{name}/{record_id}"}
 
 
-__all__ = ["CONTACTS", "LINKED", "Renderer"]
+def show_named(row: Row | None) -> Shown | None:
+    """A source or a stage beside its id."""
+    return None if row is None else {"id": row["id"], "name": row["name"]}
+
+
+def show_user(row: Row | None) -> Shown | None:
+    """An owner beside its id."""
+    return None if row is None else {"id": row["id"], "name": row["name"], "email": row["email"]}
+
+
+def show_country(row: Row | None) -> Shown | None:
+    """A country beside its id."""
+    return None if row is None else {"id": row["id"], "name": row["name"], "iso_3166_2": row["code"]}

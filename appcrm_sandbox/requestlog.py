@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 from typing import Any
 
 KEPT = 20_000
@@ -63,6 +64,11 @@ class RequestLog:
             for entry in list(self._entries)
             if entry.n > since and (operation is None or entry.operation == operation)
         ]
+
+    def last(self, count: int) -> list[dict[str, Any]]:
+        """The newest entries, oldest first."""
+        newest = itertools.islice(reversed(self._entries), count)
+        return [entry.public() for entry in newest][::-1]
 
     def counts(self) -> dict[str, Any]:
         """Requests by operation and status, all together, and the most at once."""

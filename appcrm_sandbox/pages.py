@@ -1,0 +1,260 @@
+"""Pages for people: what the CRM holds, what was asked of it just now, and what the API is."""
+
+from __future__ import annotations
+
+from html import escape
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus, urlencode
+
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from appcrm_sandbox.openapi import describe
+from appcrm_sandbox.schema import LIVE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from starlette.requests import Request
+
+    from appcrm_sandbox.gateway import Sandbox
+
+_ROWS = 20
+_REQUESTS = 15
+_REFRESH_SECONDS = 2
+_FAILED = 400
+_OPERATIONS_SHOWN = 6
+
+
+class Pages:
+    """Plain HTML without scripts and without anything from the network."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    def routes(self) -> list[Route]:
+        """Every path for people, and the OpenAPI document."""
+        return [
+            Route("/", self.home),
+            Route("/contacts/{contact_id:int}", self.contact),
+            Route("/docs", self.docs),
+            Route("/openapi.json", self.openapi),
+            Route("/style.css", self.style),
+        ]
+
+    async def home(self, request: Request) -> Response:
+        """Figures, the last requests, and the contacts that changed last; renews itself."""
+        text = request.query_params.get("q", "").strip()
+        still = request.query_params.get("refresh") == "off"
+        query = urlencode({"q": text} | ({} if still else {"refresh": "off"}))
+        toggle = f'<a href="/?{escape(query)}">{"Renew every 2 s" if still else "Stop renewing"}</a>'
+        body = self._figures() + self._requests() + self._contacts(text)
+        return _page("Contacts and requests", body, toggle, refresh=not still)
+
+    async def contact(self, request: Request) -> Response:
+        """One contact in full."""
+        sandbox = self._sandbox
+        contact_id = request.path_params["contact_id"]
+        if (
+            contact_id >= 2**63
+            or sandbox.store.one("SELECT 1 FROM contacts WHERE id = ?", [contact_id]) is None
+        ):
+            return _page("No such contact", '<p class="empty">There is no such contact.</p>', status=404)
+        shown = sandbox.api.renderer.contact(contact_id, links=["activities"])
+        rows = [
+            (f"<code>{escape(name)}</code>", _plain(value))
+            for name, value in shown.items()
+            if name not in _NOISE
+        ]
+        body = _section(str(shown["display_name"]), _table(("Field", "Value"), rows))
+        return _page(str(shown["display_name"]), body)
+
+    async def docs(self, request: Request) -> Response:
+        """The API, from the same document that /openapi.json serves."""
+        document = self._document(request)
+        sections = []
+        for path, item in document["paths"].items():
+            rows = [
+                (
+                    f'<span class="method">{method.upper()}</span>',
+                    f"{escape(operation['summary'])}{_inputs(operation)}",
+                    " ".join(f'<span class="tag">{status}</span>' for status in operation["responses"]),
+                )
+                for method, operation in item.items()
+                if method != "parameters"
+            ]
+            sections.append(
+                _section(f"/api{path}", _table(("Method", "What it does", "Answers"), rows, kind="calls"))
+            )
+        return _page("The API", "".join(sections))
+
+    async def openapi(self, request: Request) -> Response:
+        """The OpenAPI document, with this CRM's custom fields."""
+        return JSONResponse(self._document(request))
+
+    async def style(self, _request: Request) -> Response:
+        """The one style sheet."""
+        text = resources.files("appcrm_sandbox").joinpath("pages.css").read_text(encoding="utf-8")
+        return Response(text, media_type="text/css")
+
+    def _document(self, request: Request) -> dict[str, Any]:
+        return describe(self._sandbox.store.fields, f"{request.url.scheme}://{request.url.netloc}/api")
+
+    def _figures(self) -> str:
+        counts, store = self._sandbox.log.counts(), self._sandbox.store
+        figures = [
+            ("contacts", store.value(f"SELECT count(*) FROM contacts WHERE {LIVE}")),  # noqa: S608  a fixed condition
+            ("in the trash", store.value("SELECT count(*) FROM contacts WHERE deleted_at IS NOT NULL")),
+            ("requests", counts["total"]),
+            ("most at once", counts["max_in_flight"]),
+        ]
+        busiest = sorted(counts["operations"].items(), key=lambda item: -item[1])[:_OPERATIONS_SHOWN]
+        boxes = [
+            f'<div class="figure"><b>{number}</b>{escape(name)}</div>'
+            for name, number in (*figures, *busiest)
+        ]
+        return f'<div class="figures">{"".join(boxes)}</div>'
+
+    def _requests(self) -> str:
+        rows = [
+            (
+                str(entry["n"]),
+                f'<span class="method">{escape(entry["method"])}</span>',
+                f'<span class="mono">{escape(_address(entry))}</span>',
+                escape(", ".join(entry["keys"])),
+                _status(entry["status"], entry["duration_ms"]),
+                "" if entry["duration_ms"] is None else f"{entry['duration_ms']:.1f} ms",
+                f'<span class="warn">{escape(entry["fault"] or "")}</span>',
+            )
+            for entry in reversed(self._sandbox.log.last(_REQUESTS))
+        ]
+        headings = ("No.", "Method", "Path", "Keys sent", "Status", "Took", "Fault")
+        return _section(
+            "Last requests", _table(headings, rows, numbers=(0, 5), empty="Nothing was asked yet.")
+        )
+
+    def _contacts(self, text: str) -> str:
+        sandbox = self._sandbox
+        page = sandbox.api.lister.page_for_people({"per_page": str(_ROWS), "q": text})
+        rows = [
+            (
+                str(contact["id"]),
+                f'<a href="/contacts/{contact["id"]}">{escape(contact["display_name"])}</a>',
+                escape(contact["email"] or ""),
+                "<br>".join(_fixed(phone["number"]) for phone in contact["phones"]),
+                _tags(tag if isinstance(tag, str) else tag["name"] for tag in contact["tags"]),
+                _linked(contact["companies"]),
+                _linked(contact["deals"]),
+                _fixed(str(contact["updated_at"] or "")[:19].replace("T", " ")),
+            )
+            for contact in sandbox.api.renderer.contacts(page.ids, links=["companies", "deals"])
+        ]
+        headings = ("Id", "Name", "E-mail", "Phones", "Tags", "Companies", "Deals", "Updated (UTC)")
+        form = f'<form><input name="q" value="{escape(text)}" placeholder="Search"><button>Search</button></form>'
+        table = _table(headings, rows, numbers=(0,), empty="No contact to show.")
+        return _section(f"Contacts, the last changed first: {len(rows)} of {page.total}", form + table)
+
+
+_NOISE = frozenset({"actions", "authorizations", "media", "avatar", "uploaded_avatar_url"})
+
+
+def _page(
+    title: str, body: str, extra: str = "", *, refresh: bool = False, status: int = 200
+) -> HTMLResponse:
+    renew = f'<meta http-equiv="refresh" content="{_REFRESH_SECONDS}">' if refresh else ""
+    return HTMLResponse(
+        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">{renew}'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<title>{escape(title)} · AppCRM sandbox</title><link rel="stylesheet" href="/style.css"></head>'
+        f'<body><header><h1><a href="/">AppCRM sandbox</a></h1><span class="soft">{escape(title)}</span>'
+        f'<nav>{extra}<a href="/docs">API</a><a href="/openapi.json">OpenAPI</a><a href="/__log">Log</a></nav></header>'
+        f"<main>{body}</main></body></html>",
+        status_code=status,
+    )
+
+
+def _section(title: str, content: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{content}</section>"
+
+
+def _table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    numbers: Sequence[int] = (),
+    empty: str = "",
+    kind: str = "rows",
+) -> str:
+    """A table of cells that are HTML already."""
+    if not rows:
+        return f'<p class="empty">{escape(empty)}</p>'
+    attributes = [' class="number"' if position in numbers else "" for position in range(len(headings))]
+    head = "".join(
+        f"<th{attribute}>{escape(text)}</th>" for attribute, text in zip(attributes, headings, strict=True)
+    )
+    lines = (
+        "<tr>"
+        + "".join(f"<td{attribute}>{cell}</td>" for attribute, cell in zip(attributes, row, strict=True))
+        + "</tr>"
+        for row in rows
+    )
+    return f"<table class={kind}><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+def _status(status: int | None, duration_ms: float | None) -> str:
+    if status is None:
+        return (
+            '<span class="soft">running</span>' if duration_ms is None else '<span class="bad">reset</span>'
+        )
+    return f'<span class="{"bad" if status >= _FAILED else "good"}">{status}</span>'
+
+
+def _fixed(text: str) -> str:
+    return f'<span class="fixed">{escape(text)}</span>'
+
+
+def _address(entry: dict[str, Any]) -> str:
+    return entry["path"] + ("?" + unquote_plus(entry["query"]) if entry["query"] else "")
+
+
+def _tags(names: Iterable[str]) -> str:
+    return "".join(f'<span class="tag">{escape(name)}</span>' for name in names)
+
+
+def _linked(records: Sequence[Any]) -> str:
+    return _tags(str(record["display_name"] if isinstance(record, dict) else record) for record in records)
+
+
+def _plain(value: Any) -> str:  # noqa: ANN401  whatever a contact shows
+    if value is None:
+        return '<span class="soft">none</span>'
+    if isinstance(value, list):
+        return _tags(_label(item) for item in value) or '<span class="soft">none</span>'
+    return escape(_label(value))
+
+
+def _label(value: Any) -> str:  # noqa: ANN401  whatever a contact shows
+    if isinstance(value, dict):
+        known = value.get("display_name") or value.get("name") or value.get("number")
+        return f"{known} ({value['id']})" if known else str(value)
+    return str(value)
+
+
+def _code(text: str) -> str:
+    """A text with what stands between backticks shown as code."""
+    pieces = escape(text).split("`")
+    return "".join(f"<code>{piece}</code>" if odd % 2 else piece for odd, piece in enumerate(pieces))
+
+
+def _inputs(operation: dict[str, Any]) -> str:
+    lines = [
+        f"<br><code>{escape(parameter['name'])}</code> <span class='soft'>{_code(parameter['description'])}</span>"
+        for parameter in operation.get("parameters", ())
+    ]
+    if "requestBody" in operation:
+        reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+        lines.append(
+            f"<br><span class='soft'>body:</span> <code>{escape(reference.rpartition('/')[2])}</code>"
+        )
+    return "".join(lines)
