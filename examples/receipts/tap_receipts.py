@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+"""Extractor for the files that target-appcrm writes: they are Singer streams already, this remembers what was read.
+
+    tap_receipts.py --config '{"path": "output/receipts*.singer.jsonl"}' [--state STATE]
+
+Needs Python alone. Each row gets the file and the line that it came from; these and `at` are its key, so a row that is
+read twice is one row in the warehouse.
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+Message = dict[str, Any]
+FILE, LINE = "_sdc_source_file", "_sdc_source_line"
+KEY = (FILE, LINE, "at")
+BOOKMARK = "files"
+
+
+def with_source(message: Message, file: str, line: int) -> Message:
+    """The message with its origin: two more columns in a SCHEMA, their values in a RECORD."""
+    if message["type"] == "SCHEMA":
+        properties = message["schema"]["properties"]
+        properties |= {FILE: {"type": "string"}, LINE: {"type": "integer"}}
+        message["key_properties"] = [name for name in KEY if name in properties]
+    elif message["type"] == "RECORD":
+        message["record"] |= {FILE: file, LINE: line}
+    return message
+
+
+def unread(path: Path, done: Message) -> Iterator[tuple[Message, int, int]]:
+    """Messages behind the bookmark `{"line", "offset"}` with their line and the offset after it; SCHEMA comes first."""
+    offset, line = int(done.get("offset", 0)), int(done.get("line", 0))
+    with path.open("rb") as file:
+        if offset > path.stat().st_size:
+            offset = line = 0  # a new file under the old name
+        if offset:
+            yield decode(file.readline(), path, 1), line, offset
+            file.seek(offset)
+        for text in file:
+            if not text.endswith(b"\n"):
+                return  # still being written; the next run reads it
+            line, offset = line + 1, offset + len(text)
+            yield decode(text, path, line), line, offset
+
+
+def decode(text: bytes, path: Path, line: int) -> Message:
+    """One Singer message; ends the run where it is none."""
+    try:
+        message = json.loads(text)
+        message["type"]
+    except (ValueError, TypeError, KeyError):
+        fail(f"{path}, line {line}: no Singer message; mend or remove that line.")
+    return message  # type: ignore[no-any-return]  a mapping, or it would have no type
+
+
+def read(pattern: str, state: Message) -> Iterator[Message]:
+    """Every unread message of every file that matches, and the STATE after each file."""
+    done = state.get("bookmarks", {}).get(BOOKMARK, {})
+    for name in sorted(glob.glob(pattern)):  # noqa: PTH207  the setting is a pattern, absolute or not
+        path = Path(name)
+        for message, line, offset in unread(path, done.get(name, {})):
+            if message["type"] != "STATE":
+                yield with_source(message, path.name, line)
+            done[name] = {"line": line, "offset": offset}
+        yield {"type": "STATE", "value": {"bookmarks": {BOOKMARK: done}}}
+
+
+def fail(sentence: str) -> NoReturn:
+    """End with one sentence and a status of 1."""
+    sys.exit(f"tap-receipts: {sentence}")
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="tap-receipts", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--config", required=True, help="file with the setting `path`, or the JSON itself")
+    parser.add_argument("--state", help="file with the last STATE's value")
+    given = parser.parse_args()
+    text = given.config if given.config.startswith("{") else Path(given.config).read_text(encoding="utf-8")
+    pattern = json.loads(text).get("path")
+    if not pattern:
+        fail("the setting `path` is missing: the file or glob that target-appcrm's `receipts_path` names.")
+    state = json.loads(Path(given.state).read_text(encoding="utf-8")) if given.state else {}
+    for message in read(pattern, state):
+        sys.stdout.write(json.dumps(message) + "\n")
+
+
+if __name__ == "__main__":
+    main()
