@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import msgspec
@@ -15,10 +14,15 @@ from appcrm_sandbox.listing import Lister, Page
 from appcrm_sandbox.neighbours import show_neighbours
 from appcrm_sandbox.render import LINKED, Renderer, Shown
 from appcrm_sandbox.schema import CONTACTS, RESOURCES, Resource
-from appcrm_sandbox.settings import Settings
-from appcrm_sandbox.store import Store
-from appcrm_sandbox.validate import Body
 from appcrm_sandbox.writing import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from appcrm_sandbox.settings import Settings
+    from appcrm_sandbox.store import Store
+    from appcrm_sandbox.validate import Body
+    from appcrm_sandbox.values import Json
 
 _NAMES = "|".join(RESOURCES)
 _ID = r"(?P<id>[0-9]{1,18})"
@@ -69,7 +73,7 @@ class Reply:
     headers: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def json(cls, status: int, payload: Any, headers: dict[str, str] | None = None) -> Reply:  # noqa: ANN401
+    def json(cls, status: int, payload: Json, headers: dict[str, str] | None = None) -> Reply:
         """A reply that carries JSON."""
         return cls(
             status, msgspec.json.encode(payload), {"Content-Type": "application/json", **(headers or {})}
@@ -77,7 +81,7 @@ class Reply:
 
 
 def understand(method: str, path: str) -> Call:
-    """Which call a method and a path (below /api) are; `unknown` when none, with the methods allowed, if any."""
+    """Which call a method and a path below /api are; `unknown` when none, with the methods allowed."""
     for pattern, methods in ROUTES:
         match = pattern.fullmatch(path)
         if match:
@@ -193,7 +197,7 @@ class Api:
         rows = self.store.named[request.call.resource].values()
         return Reply.json(200, [dict(row) for row in rows])
 
-    def _record(  # noqa: PLR0913  one record and how it is wrapped
+    def _record(
         self,
         request: Request,
         status: int,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from appcrm_sandbox.errors import SandboxError
 from appcrm_sandbox.settings import CHOICES, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 DEFAULT_PORT = 8765
 DEFAULT_DATABASE = "appcrm-sandbox.sqlite3"
@@ -25,7 +27,7 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help).\n")
 
 
-def _whole(least: int) -> type[int]:
+def _whole(least: int) -> Callable[[str], int]:
     def check(text: str) -> int:
         try:
             value = int(text)
@@ -35,7 +37,7 @@ def _whole(least: int) -> type[int]:
             raise argparse.ArgumentTypeError(f"{text} is less than {least}")
         return value
 
-    return check  # type: ignore[return-value]  argparse takes any callable
+    return check
 
 
 def make_parser() -> argparse.ArgumentParser:

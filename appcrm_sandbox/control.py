@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.requests import Request
@@ -15,8 +15,11 @@ from starlette.routing import Route
 from appcrm_sandbox import faults
 from appcrm_sandbox.clock import parse_moment
 from appcrm_sandbox.errors import SandboxError
-from appcrm_sandbox.gateway import Sandbox
 from appcrm_sandbox.schema import FieldRequest
+
+if TYPE_CHECKING:
+    from appcrm_sandbox.gateway import Sandbox
+    from appcrm_sandbox.values import Json
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -71,7 +74,7 @@ class Control:
         return JSONResponse(self._sandbox.mutate(await _json(request)))
 
     async def clock(self, request: Request) -> Response:
-        """`{"now": ISO or null, "advance_seconds": n}`; a moment stands still, null follows the real clock."""
+        """`{"now": ISO or null, "advance_seconds": n}`: stand still, follow the real clock, move on."""
         clock = self._sandbox.store.clock
         if request.method == "POST":
             wanted = await _json(request)
@@ -85,7 +88,7 @@ class Control:
             clock.advance(advance)
         return JSONResponse({"now": clock.stamp()})
 
-    def _set_clock(self, now: Any) -> None:  # noqa: ANN401  any JSON value
+    def _set_clock(self, now: Json) -> None:
         if now is None:
             self._sandbox.store.clock.release()
             return
@@ -95,7 +98,7 @@ class Control:
             raise SandboxError(f"now must be an ISO timestamp or null, not {now!r}.") from error
 
     async def fields(self, request: Request) -> Response:
-        """The custom fields of contacts; POST `{"name", "type", "options"}` (or a list of them) declares more."""
+        """The custom fields of contacts; POST `{"name", "type", "options"}` or a list of such declares more."""
         store = self._sandbox.store
         if request.method == "POST":
             wanted = await _json(request)
@@ -154,7 +157,7 @@ def _guarded(handler: Handler) -> Handler:
     return guarded
 
 
-async def _json(request: Request) -> Any:  # noqa: ANN401  any JSON value
+async def _json(request: Request) -> Json:
     try:
         return msgspec.json.decode(await request.body())
     except msgspec.DecodeError as error:

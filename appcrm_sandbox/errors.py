@@ -24,7 +24,7 @@ def invalid(errors: dict[str, list[str]]) -> ApiError:
     texts = [text for field in errors.values() for text in field]
     message = texts[0]
     if len(texts) > 1:
-        message = f"{message} (e mais {len(texts) - 1} {'erro' if len(texts) == 2 else 'erros'})"  # noqa: PLR2004  singular, plural
+        message = f"{message} (e mais {len(texts) - 1} {'erro' if len(texts) == 2 else 'erros'})"
     return ApiError(422, {"message": message, "errors": errors})
 
 

@@ -6,17 +6,21 @@ import dataclasses
 import json
 import random
 import re
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from appcrm_sandbox.errors import SandboxError
 from appcrm_sandbox.mutations import MUTATIONS
 from appcrm_sandbox.settings import Envelope
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from appcrm_sandbox.values import Json
+
 OPERATIONS = (
-    "list", "retrieve", "create", "update", "delete", "search", "attach", "detach", "sync", "trash", "restore",
-    "purge", "lookup", "unknown",
+    "list", "retrieve", "create", "update", "delete", "search", "attach", "detach", "sync",
+    "trash", "restore", "purge", "lookup", "unknown",
 )  # fmt: skip
 RESETS = ("before_commit", "after_commit")
 CUTS = ("body", "connection", "malformed")
@@ -37,7 +41,10 @@ EFFECTS = (
     "status", "body", "headers", "retry_after", "after_commit", "reset", "cut", "delay_seconds",
     "delay_after_commit_seconds", "per_page", "envelope", "mutate",
 )  # fmt: skip
-HTML = "<!DOCTYPE html><html><head><title>Server Error</title></head><body><h1>500 | Server Error</h1></body></html>"
+HTML = (
+    "<!DOCTYPE html><html><head><title>Server Error</title></head>"
+    "<body><h1>500 | Server Error</h1></body></html>"
+)
 
 
 @dataclasses.dataclass(slots=True)
@@ -94,7 +101,7 @@ class Effects:
     values: dict[str, Any] = dataclasses.field(default_factory=dict)
     mutations: tuple[dict[str, Any], ...] = ()
 
-    def get(self, name: str) -> Any:  # noqa: ANN401  the value of any effect
+    def get(self, name: str) -> Json:
         """The value of one effect, or None."""
         return self.values.get(name)
 
@@ -107,7 +114,7 @@ class Faults:
 
     def __init__(self) -> None:
         self._rules: list[Rule] = []
-        self._chance = random.Random(0)  # noqa: S311  repeatable chance is the point
+        self._chance = random.Random(0)
         self._made = 0
 
     def add(self, rules: Sequence[Rule], seed: int | None = None) -> None:
@@ -117,7 +124,7 @@ class Faults:
             rule.name = rule.name or f"fault {self._made}"
             self._rules.append(rule)
         if seed is not None:
-            self._chance = random.Random(seed)  # noqa: S311  repeatable chance is the point
+            self._chance = random.Random(seed)
 
     def clear(self) -> None:
         """Forget every rule."""
@@ -166,14 +173,14 @@ def load(path: Path) -> tuple[list[Rule], int | None]:
         raise SandboxError(f"the faults file {path}: {error}") from error
 
 
-def parse(document: Any) -> tuple[list[Rule], int | None]:  # noqa: ANN401  any JSON value
+def parse(document: Json) -> tuple[list[Rule], int | None]:
     """Rules from `{"seed": …, "faults": [rule, …]}`, a list of rules, or one rule."""
     seed = None
     if isinstance(document, dict) and "faults" in document:
         unknown = set(document) - {"faults", "seed"}
         if unknown:
             raise SandboxError(
-                f"unknown key {sorted(map(str, unknown))[0]!r} beside 'faults'; only 'seed' may stand there."
+                f"unknown key {min(map(str, unknown))!r} beside 'faults'; only 'seed' may stand there."
             )
         seed = document.get("seed")
         if seed is not None:
@@ -186,7 +193,7 @@ def parse(document: Any) -> tuple[list[Rule], int | None]:  # noqa: ANN401  any 
     return [_rule(number, raw) for number, raw in enumerate(document, 1)], seed
 
 
-def _rule(number: int, raw: Any) -> Rule:  # noqa: ANN401
+def _rule(number: int, raw: Json) -> Rule:
     if not isinstance(raw, dict):
         raise SandboxError(f"rule {number} must be a mapping, not {type(raw).__name__}.")
     try:
@@ -230,7 +237,7 @@ def _checked(raw: dict[str, Any]) -> Rule:
     )
 
 
-def _operations(value: Any) -> tuple[str, ...]:  # noqa: ANN401
+def _operations(value: Json) -> tuple[str, ...]:
     names = value if isinstance(value, list) else [value]
     for name in names:
         if name != "*" and name not in OPERATIONS:
@@ -240,40 +247,40 @@ def _operations(value: Any) -> tuple[str, ...]:  # noqa: ANN401
     return () if "*" in names else tuple(names)
 
 
-def _text(name: str, value: Any) -> str:  # noqa: ANN401
+def _text(name: str, value: Json) -> str:
     if not isinstance(value, str):
         raise SandboxError(f"{name} must be a text, not {value!r}.")
     return value
 
 
-def _pattern(name: str, value: Any) -> re.Pattern[str]:  # noqa: ANN401
+def _pattern(name: str, value: Json) -> re.Pattern[str]:
     try:
         return re.compile(_text(name, value))
     except re.error as error:
         raise SandboxError(f"{name} is no regular expression ({error}).") from error
 
 
-def _whole(name: str, value: Any, least: int) -> int:  # noqa: ANN401
+def _whole(name: str, value: Json, least: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise SandboxError(f"{name} must be a whole number of at least {least}, not {value!r}.")
     return value
 
 
-def _status(name: str, value: Any) -> int:  # noqa: ANN401
+def _status(name: str, value: Json) -> int:
     status = _whole(name, value, 200)
-    if status > 599:  # noqa: PLR2004  the last HTTP status
+    if status > 599:
         raise SandboxError(f"status must be from 200 to 599, not {value!r}.")
     return status
 
 
-def _seconds(name: str, value: Any) -> float:  # noqa: ANN401
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 3_600:  # noqa: PLR2004  an hour
+def _seconds(name: str, value: Json) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 3_600:
         raise SandboxError(f"{name} must be a number of seconds from 0 to 3600, not {value!r}.")
     return float(value)
 
 
-def _one_of(choices: Sequence[str]) -> Any:  # noqa: ANN401  a checker
-    def check(name: str, value: Any) -> str:  # noqa: ANN401
+def _one_of(choices: Sequence[str]) -> Json:
+    def check(name: str, value: Json) -> str:
         if value not in choices:
             raise SandboxError(f"{name} must be one of {', '.join(choices)}, not {value!r}.")
         return str(value)
@@ -281,19 +288,19 @@ def _one_of(choices: Sequence[str]) -> Any:  # noqa: ANN401  a checker
     return check
 
 
-def _flag(name: str, value: Any) -> bool:  # noqa: ANN401
+def _flag(name: str, value: Json) -> bool:
     if not isinstance(value, bool):
         raise SandboxError(f"{name} must be true or false, not {value!r}.")
     return value
 
 
-def _headers(name: str, value: Any) -> dict[str, str]:  # noqa: ANN401
+def _headers(name: str, value: Json) -> dict[str, str]:
     if not isinstance(value, dict):
         raise SandboxError(f"{name} must be a mapping of names to values.")
     return {str(key): str(item) for key, item in value.items()}
 
 
-def _mutation(name: str, value: Any) -> dict[str, Any]:  # noqa: ANN401
+def _mutation(name: str, value: Json) -> dict[str, Any]:
     if not isinstance(value, dict) or not value or set(value) - set(MUTATIONS):
         raise SandboxError(f"{name} must be a mapping of {', '.join(MUTATIONS)}.")
     return value

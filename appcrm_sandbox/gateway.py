@@ -8,7 +8,7 @@ import hmac
 import sys
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -20,9 +20,12 @@ from appcrm_sandbox.limits import Limiter
 from appcrm_sandbox.mutations import mutate
 from appcrm_sandbox.requestlog import Entry, RequestLog
 from appcrm_sandbox.settings import UNLIMITED, Settings
-from appcrm_sandbox.store import Store
-from appcrm_sandbox.validate import Body
 from appcrm_sandbox.writing import body_of
+
+if TYPE_CHECKING:
+    from appcrm_sandbox.store import Store
+    from appcrm_sandbox.validate import Body
+    from appcrm_sandbox.values import Json
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -34,7 +37,7 @@ ABORT = "appcrm_sandbox.abort"
 _LARGEST_BODY = 10 * 1024 * 1024
 
 
-class Dropped(Exception):  # noqa: N818  not an error: the connection is to be cut without an answer
+class Dropped(Exception):
     """The connection is reset instead of answered."""
 
 
@@ -49,7 +52,7 @@ class Sandbox:
         self.limiter = Limiter(time.monotonic, time.time)
         self.api = Api(store, settings)
 
-    def mutate(self, script: Any) -> dict[str, Any]:  # noqa: ANN401  any JSON value
+    def mutate(self, script: Json) -> dict[str, Any]:
         """Change contacts behind the clients' backs."""
         return mutate(self.store, self.api.writer, script)
 
@@ -115,7 +118,7 @@ class Gateway:
         reply.headers = {**verdict.headers, **reply.headers}
         return reply, effects
 
-    async def _act(  # noqa: PLR0913  the parts of one request
+    async def _act(
         self,
         scope: Scope,
         call: Call,
@@ -143,7 +146,7 @@ class Gateway:
             raise Dropped
         return reply
 
-    def _handle(  # noqa: PLR0913  the parts of one request
+    def _handle(
         self,
         scope: Scope,
         call: Call,
@@ -196,7 +199,7 @@ def _failure(effects: Effects) -> Reply:
     if effects.get("retry_after") is not None:
         headers["Retry-After"] = effects.get("retry_after")
     status, body = effects.get("status"), effects.get("body")
-    if body == "empty" or status == 204:  # noqa: PLR2004  No Content
+    if body == "empty" or status == 204:
         return Reply(status, b"", headers)
     if body == "html":
         return Reply(status, HTML.encode(), {"Content-Type": "text/html; charset=UTF-8", **headers})

@@ -59,9 +59,9 @@ class Listing:
 
 
 class Marks:
-    """Where rows of an order were last seen, so that a deep page is sought from near by instead of counted from the end.
+    """Where rows of an order were last seen, so that a deep page is sought from near by.
 
-    SQLite can only walk to an offset. What a page ended with is therefore remembered until anything is written.
+    SQLite can only walk to an offset, so what a page ended with is remembered until anything is written.
     """
 
     def __init__(self) -> None:
@@ -160,7 +160,7 @@ class Lister:
         if listing.asked is None and kept and kept[0] == version:
             return kept[1]
         where, parameters = listing.filter()
-        total = int(self._store.value(f"SELECT count(*) FROM {listing.table} WHERE {where}", parameters))  # noqa: S608  built of fixed parts
+        total = int(self._store.value(f"SELECT count(*) FROM {listing.table} WHERE {where}", parameters))
         if listing.asked is None:
             self._totals[key] = (version, total)
         return total
@@ -204,7 +204,7 @@ class Lister:
         narrow = listing.asked is None and listing.where == LIVE and listing.table == CONTACTS.name
         index = "INDEXED BY contacts_live" if narrow and listing.columns == ("id",) else ""
         sql = (
-            f"SELECT id, {', '.join(listing.columns)} FROM {listing.table} {index} WHERE {where} "  # noqa: S608  built of fixed parts
+            f"SELECT id, {', '.join(listing.columns)} FROM {listing.table} {index} WHERE {where} "
             f"ORDER BY {ordering} LIMIT ? OFFSET ?"
         )
         return [tuple(row) for row in self._store.rows(sql, [*parameters, limit, offset])]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from appcrm_sandbox.render import Renderer, Shown, show_named, show_user
 from appcrm_sandbox.schema import DATE_KINDS, STAMPS, Resource
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from appcrm_sandbox.store import Row, Store
+    from appcrm_sandbox.values import Json
 
 _CONTACTS_OF = (
     "SELECT contacts.id, trim(first_name || ' ' || coalesce(last_name, '')) FROM contact_links "
@@ -31,7 +32,7 @@ def show_neighbours(
     """Records of one resource in the order of their ids; in full they name their contacts."""
     rows = {
         row["id"]: row for row in store.among(f"SELECT * FROM {resource.name} WHERE id IN ({{marks}})", ids)
-    }  # noqa: S608  a fixed name
+    }
     shown = []
     for record_id in ids:
         if record_id not in rows:
@@ -59,7 +60,7 @@ def _show(store: Store, renderer: Renderer, resource: Resource, row: Row) -> Sho
     return record
 
 
-def _value(renderer: Renderer, kind: str, value: Any) -> Any:  # noqa: ANN401  a cell of any type
+def _value(renderer: Renderer, kind: str, value: Json) -> Json:
     if kind == "boolean":
         return bool(value)
     return renderer.moment(value) if kind in DATE_KINDS else value

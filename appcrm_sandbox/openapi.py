@@ -45,7 +45,7 @@ _QUERY = {
     "per_page": "Rows on a page: 15 by default, 100 at most",
     "page": "Number of the page; past the last one, `data` is empty",
     "q": "Text to search for",
-    "search_fields": "Fields to search with their operators (`=`, `like`, `in`): `email:like;phones.number:=`",
+    "search_fields": "Fields to search, with `=`, `like` or `in`: `email:like;phones.number:=`",
     "search_match": "`and` when every field must match; one is enough by default",
     "take": "Most rows that a search returns",
     "with": "Associations that list rows carry as well: `companies;deals`",
@@ -89,7 +89,7 @@ def describe(fields: Mapping[str, CustomField], server: str) -> Document:
         "info": {
             "title": "AppCRM sandbox",
             "version": "1",
-            "description": "A local AppCRM. What is read is not always what is written: see the two contact schemas.",
+            "description": "A local AppCRM. What is read is not what is written: see the schemas.",
         },
         "servers": [{"url": server}],
         "security": [{"token": []}],

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from appcrm_sandbox.gateway import Sandbox
+    from appcrm_sandbox.values import Json
 
 _ROWS = 20
 _REQUESTS = 15
@@ -104,7 +105,7 @@ class Pages:
     def _figures(self) -> str:
         counts, store = self._sandbox.log.counts(), self._sandbox.store
         figures = [
-            ("contacts", store.value(f"SELECT count(*) FROM contacts WHERE {LIVE}")),  # noqa: S608  a fixed condition
+            ("contacts", store.value(f"SELECT count(*) FROM contacts WHERE {LIVE}")),
             ("in the trash", store.value("SELECT count(*) FROM contacts WHERE deleted_at IS NOT NULL")),
             ("requests", counts["total"]),
             ("most at once", counts["max_in_flight"]),
@@ -151,7 +152,8 @@ class Pages:
             for contact in sandbox.api.renderer.contacts(page.ids, links=["companies", "deals"])
         ]
         headings = ("Id", "Name", "E-mail", "Phones", "Tags", "Companies", "Deals", "Updated (UTC)")
-        form = f'<form><input name="q" value="{escape(text)}" placeholder="Search"><button>Search</button></form>'
+        field = f'<input name="q" value="{escape(text)}" placeholder="Search">'
+        form = f"<form>{field}<button>Search</button></form>"
         table = _table(headings, rows, numbers=(0,), empty="No contact to show.")
         return _section(f"Contacts, the last changed first: {len(rows)} of {page.total}", form + table)
 
@@ -168,7 +170,9 @@ def _page(
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<title>{escape(title)} · AppCRM sandbox</title><link rel="stylesheet" href="/style.css"></head>'
         f'<body><header><h1><a href="/">AppCRM sandbox</a></h1><span class="soft">{escape(title)}</span>'
-        f'<nav>{extra}<a href="/docs">API</a><a href="/openapi.json">OpenAPI</a><a href="/__log">Log</a></nav></header>'
+        f'<nav>{extra}<a href="/docs">API</a>'
+        f'<a href="/openapi.json">OpenAPI</a><a href="/__log">Log</a></nav>'
+        "</header>"
         f"<main>{body}</main></body></html>",
         status_code=status,
     )
@@ -215,7 +219,8 @@ def _fixed(text: str) -> str:
 
 
 def _address(entry: dict[str, Any]) -> str:
-    return entry["path"] + ("?" + unquote_plus(entry["query"]) if entry["query"] else "")
+    query = f"?{unquote_plus(entry['query'])}" if entry["query"] else ""
+    return f"{entry['path']}{query}"
 
 
 def _tags(names: Iterable[str]) -> str:
@@ -226,7 +231,7 @@ def _linked(records: Sequence[Any]) -> str:
     return _tags(str(record["display_name"] if isinstance(record, dict) else record) for record in records)
 
 
-def _plain(value: Any) -> str:  # noqa: ANN401  whatever a contact shows
+def _plain(value: Json) -> str:
     if value is None:
         return '<span class="soft">none</span>'
     if isinstance(value, list):
@@ -234,7 +239,7 @@ def _plain(value: Any) -> str:  # noqa: ANN401  whatever a contact shows
     return escape(_label(value))
 
 
-def _label(value: Any) -> str:  # noqa: ANN401  whatever a contact shows
+def _label(value: Json) -> str:
     if isinstance(value, dict):
         known = value.get("display_name") or value.get("name") or value.get("number")
         return f"{known} ({value['id']})" if known else str(value)
@@ -249,7 +254,7 @@ def _code(text: str) -> str:
 
 def _inputs(operation: dict[str, Any]) -> str:
     lines = [
-        f"<br><code>{escape(parameter['name'])}</code> <span class='soft'>{_code(parameter['description'])}</span>"
+        f"<br><code>{parameter['name']}</code> <span class='soft'>{_code(parameter['description'])}</span>"
         for parameter in operation.get("parameters", ())
     ]
     if "requestBody" in operation:

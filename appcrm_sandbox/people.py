@@ -1,4 +1,4 @@
-"""Pools of believable names and places, drawn once from Faker: a person is a combination, so many are cheap."""
+"""Believable names and places, drawn once from Faker: a person is a combination, so many are cheap."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ LOCALES = (
 )
 COUNTRIES = (
     ("Brasil", "BR"), ("Portugal", "PT"), ("Estados Unidos", "US"), ("Argentina", "AR"), ("Alemanha", "DE"),
-    ("França", "FR"), ("Austrália", "AU"), ("Áustria", "AT"), ("Bélgica", "BE"), ("Canadá", "CA"), ("Chile", "CL"),
+    ("França", "FR"), ("Austrália", "AU"), ("Áustria", "AT"), ("Bélgica", "BE"), ("Canadá", "CA"),
+    ("Chile", "CL"),
     ("Colômbia", "CO"), ("Tchéquia", "CZ"), ("Dinamarca", "DK"), ("Espanha", "ES"), ("Finlândia", "FI"),
-    ("Hungria", "HU"), ("Índia", "IN"), ("Irlanda", "IE"), ("Itália", "IT"), ("Japão", "JP"), ("México", "MX"),
+    ("Hungria", "HU"), ("Índia", "IN"), ("Irlanda", "IE"), ("Itália", "IT"), ("Japão", "JP"),
+    ("México", "MX"),
     ("Países Baixos", "NL"), ("Noruega", "NO"), ("Paraguai", "PY"), ("Peru", "PE"), ("Polônia", "PL"),
     ("Reino Unido", "GB"), ("Suécia", "SE"), ("Suíça", "CH"), ("Uruguai", "UY"), ("África do Sul", "ZA"),
 )  # fmt: skip

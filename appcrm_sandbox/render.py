@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from appcrm_sandbox.settings import Settings
     from appcrm_sandbox.store import Row, Store
+    from appcrm_sandbox.values import Json
 
 Shown = dict[str, Any]
 
@@ -81,7 +82,7 @@ class Renderer:
         links: Sequence[str] = (),
         created: bool = False,
     ) -> list[Shown]:
-        """The contacts in the order of their ids; `links` are the associations to show, `select` the fields."""
+        """Contacts in the order of their ids; `links` are the associations to show, `select` the fields."""
         makers = self._makers(links)
         if select:
             makers = {name: make for name, make in makers.items() if name in select or name == "id"}
@@ -129,7 +130,10 @@ class Renderer:
         return makers
 
     def _moment_makers(self, names: Sequence[str]) -> dict[str, Callable[[Row, Hung], Any]]:
-        return {name: (lambda row, _, name=name: self.moment(row[name])) for name in names}
+        return {name: self._moment_maker(name) for name in names}
+
+    def _moment_maker(self, name: str) -> Callable[[Row, Hung], Json]:
+        return lambda row, _: self.moment(row[name])
 
     def _custom_maker(self, field: CustomField) -> Callable[[Row, Hung], Any] | None:
         """How a custom field is shown, null being null for all but a multi-select."""
@@ -144,10 +148,10 @@ class Renderer:
         if field.kind == "boolean":
             return lambda row, _: None if row[name] is None else bool(row[name])
         if field.kind in DATE_KINDS and self._settings.timestamps != "iso":
-            return lambda row, _: self.moment(row[name])
+            return self._moment_maker(name)
         return None
 
-    def moment(self, text: Any) -> Any:  # noqa: ANN401  a test may store anything here
+    def moment(self, text: Json) -> Json:
         """A stored moment in the form this CRM shows; what is no usual moment stays as it is."""
         form = self._settings.timestamps
         if form == "iso" or not isinstance(text, str) or not text.endswith(".000000Z"):
@@ -191,8 +195,9 @@ class Renderer:
         label = RESOURCES[name].label
         plain = self._settings.shapes == "plain"
         sql = (
-            f"SELECT contact_id, other_id, {label} FROM contact_links JOIN {name} ON {name}.id = other_id "  # noqa: S608  fixed names
-            f"WHERE resource = ? AND {name}.deleted_at IS NULL AND contact_id IN ({{marks}}) ORDER BY other_id"
+            f"SELECT contact_id, other_id, {label} FROM contact_links JOIN {name} ON {name}.id = other_id "
+            f"WHERE resource = ? AND {name}.deleted_at IS NULL AND contact_id IN ({{marks}}) "
+            "ORDER BY other_id"
         )
         for contact_id, other_id, text in self._store.among(sql, ids, [name]):
             other = other_id if plain else _linked_record(name, other_id, label, text)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from appcrm_sandbox import faults as fault_rules
 from appcrm_sandbox.app import App
@@ -16,8 +14,14 @@ from appcrm_sandbox.gateway import Sandbox
 from appcrm_sandbox.schema import FieldRequest
 from appcrm_sandbox.seed import seed
 from appcrm_sandbox.server import bind, make_server
-from appcrm_sandbox.settings import Settings
 from appcrm_sandbox.store import Store
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from appcrm_sandbox.settings import Settings
 
 
 def open_store(path: Path, contacts: int, seed_number: int, fields: Sequence[str] = ()) -> tuple[Store, bool]:
@@ -52,7 +56,8 @@ def serve(given: argparse.Namespace, settings: Settings) -> None:
     count = store.value("SELECT count(*) FROM contacts WHERE deleted_at IS NULL")
     origin = f"seed {given.seed}" if fresh else "as they were; --contacts and --seed are for a new file"
     sys.stderr.write(
-        f"appcrm-sandbox: serving http://{shown}:{port}/api ({count} contacts from {given.database}, {origin}).\n",
+        f"appcrm-sandbox: serving http://{shown}:{port}/api "
+        f"({count} contacts from {given.database}, {origin}).\n",
     )
     sys.stderr.flush()
     try:

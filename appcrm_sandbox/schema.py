@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from appcrm_sandbox.values import Json
+
 import dataclasses
 import re
 from typing import Literal
@@ -68,7 +73,7 @@ class FieldRequest:
         return cls.of(name, kind or "text", [label for label in labels.split("|") if label])
 
     @classmethod
-    def of(cls, name: object, kind: object, options: object = ()) -> FieldRequest:
+    def of(cls, name: object, kind: Json, options: object = ()) -> FieldRequest:
         """A checked request; SandboxError says what is wrong."""
         if not isinstance(name, str) or not FIELD_NAME.fullmatch(name):
             raise SandboxError(f"a custom field's name must look like cf_lifetime_value, not {name!r}.")
@@ -81,7 +86,7 @@ class FieldRequest:
         labels = tuple(options)
         if kind in OPTION_KINDS and not labels:
             labels = ("A", "B", "C")
-        return cls(name, kind, labels)  # type: ignore[arg-type]  membership in SQL_TYPES was just checked
+        return cls(name, kind, labels)
 
 
 DEFAULT_FIELDS = (
@@ -191,8 +196,8 @@ ACTIVITIES = Resource(
 NEIGHBOURS = {resource.name: resource for resource in (COMPANIES, DEALS, ACTIVITIES)}
 RESOURCES = {"contacts": CONTACTS, **NEIGHBOURS}
 
-# Ties of the ordered column fall into one of these orders. Each is a bijection of the id, so a page is whole within
-# one request, and each has its own indexes, so the last page of a long tie is as quick as the first.
+# Ties of the ordered column fall into one of these orders. Each is a bijection of the id, so a page is whole
+# within one request, and each has its own indexes, so the last page of a long tie is as quick as the first.
 TIES = {"tie_a": 2_654_435_761, "tie_b": 2_246_822_519, "tie_c": 3_266_489_917}
 INDEXED_ORDERS = ("first_name", "updated_at", "created_at")
 LIVE = "deleted_at IS NULL AND hidden = 0"
@@ -211,24 +216,29 @@ def table_columns(resource: Resource) -> dict[str, str]:
     return {**resource.columns, **dates, **STAMPS}
 
 
+_TABLES = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE fields (name TEXT PRIMARY KEY, kind TEXT NOT NULL, position INTEGER NOT NULL)",
+    "CREATE TABLE field_options (id INTEGER PRIMARY KEY, field TEXT NOT NULL, label TEXT NOT NULL)",
+    "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL, email TEXT COLLATE NOCASE NOT NULL)",
+    "CREATE TABLE sources (id INTEGER PRIMARY KEY, name TEXT NOT NULL)",
+    "CREATE TABLE countries (id INTEGER PRIMARY KEY, name TEXT NOT NULL, code TEXT NOT NULL)",
+    "CREATE TABLE stages (id INTEGER PRIMARY KEY, name TEXT NOT NULL)",
+    "CREATE TABLE tags (id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE NOT NULL UNIQUE)",
+    """CREATE TABLE contact_tags (
+        contact_id INTEGER, tag_id INTEGER, PRIMARY KEY (contact_id, tag_id)) WITHOUT ROWID""",
+    """CREATE TABLE phones (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, contact_id INTEGER NOT NULL,
+        number TEXT NOT NULL, type TEXT NOT NULL)""",
+    """CREATE TABLE contact_links (
+        contact_id INTEGER, resource TEXT, other_id INTEGER,
+        PRIMARY KEY (contact_id, resource, other_id)) WITHOUT ROWID""",
+)
+
+
 def create_statements() -> list[str]:
     """Every CREATE TABLE; the indexes come after the rows."""
-    statements = [
-        "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-        "CREATE TABLE fields (name TEXT PRIMARY KEY, kind TEXT NOT NULL, position INTEGER NOT NULL)",
-        "CREATE TABLE field_options (id INTEGER PRIMARY KEY, field TEXT NOT NULL, label TEXT NOT NULL)",
-        "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL, email TEXT COLLATE NOCASE NOT NULL)",
-        "CREATE TABLE sources (id INTEGER PRIMARY KEY, name TEXT NOT NULL)",
-        "CREATE TABLE countries (id INTEGER PRIMARY KEY, name TEXT NOT NULL, code TEXT NOT NULL)",
-        "CREATE TABLE stages (id INTEGER PRIMARY KEY, name TEXT NOT NULL)",
-        "CREATE TABLE tags (id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE NOT NULL UNIQUE)",
-        "CREATE TABLE contact_tags (contact_id INTEGER, tag_id INTEGER, PRIMARY KEY (contact_id, tag_id)) "
-        "WITHOUT ROWID",
-        "CREATE TABLE phones (id INTEGER PRIMARY KEY AUTOINCREMENT, contact_id INTEGER NOT NULL, "
-        "number TEXT NOT NULL, type TEXT NOT NULL)",
-        "CREATE TABLE contact_links (contact_id INTEGER, resource TEXT, other_id INTEGER, "
-        "PRIMARY KEY (contact_id, resource, other_id)) WITHOUT ROWID",
-    ]
+    statements = list(_TABLES)
     ties = ", ".join(
         f"{name} INTEGER GENERATED ALWAYS AS ((id * {factor}) & 4294967295) VIRTUAL"
         for name, factor in TIES.items()
@@ -236,8 +246,8 @@ def create_statements() -> list[str]:
     for resource in RESOURCES.values():
         columns = ", ".join(f"{name} {sql_type(kind)}" for name, kind in table_columns(resource).items())
         statements.append(
-            f"CREATE TABLE {resource.name} (id INTEGER PRIMARY KEY AUTOINCREMENT, {columns}, deleted_at TEXT, "
-            f"hidden INTEGER NOT NULL DEFAULT 0, {ties})",
+            f"CREATE TABLE {resource.name} (id INTEGER PRIMARY KEY AUTOINCREMENT, {columns}, "
+            f"deleted_at TEXT, hidden INTEGER NOT NULL DEFAULT 0, {ties})",
         )
     return statements
 

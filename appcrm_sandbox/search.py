@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from appcrm_sandbox.errors import ApiError
 from appcrm_sandbox.schema import CONTACTS, DATE_KINDS, CustomField, Resource, table_columns
-from appcrm_sandbox.settings import Settings
+
+if TYPE_CHECKING:
+    from appcrm_sandbox.settings import Settings
 
 Condition = tuple[str, list[Any]]
 OPERATORS = ("=", "like", "in")
@@ -59,7 +61,7 @@ def condition(
 
 
 def _refused(field: str, settings: Settings) -> ApiError:
-    if settings.unknown_search_field == 500:  # noqa: PLR2004  the status itself
+    if settings.unknown_search_field == 500:
         return ApiError(500, {"message": f"SQLSTATE[42S22]: Column not found: 1054 Unknown column '{field}'"})
     return ApiError(403, {"error": f"Os campos de pesquisa não são permitidos: {field}"})
 
@@ -83,7 +85,9 @@ def _compare(column: str, operator: str, needle: str, settings: Settings) -> Con
 
 _NESTED = {
     "phones.number": "contacts.id IN (SELECT contact_id FROM phones WHERE {piece})",
-    "tags.name": "contacts.id IN (SELECT contact_id FROM contact_tags JOIN tags ON tags.id = tag_id WHERE {piece})",
+    "tags.name": (
+        "contacts.id IN (SELECT contact_id FROM contact_tags JOIN tags ON tags.id = tag_id WHERE {piece})"
+    ),
 }
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import json
 import random
-from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from appcrm_sandbox import people, schema
 from appcrm_sandbox.clock import stamp
 from appcrm_sandbox.schema import DEFAULT_FIELDS, FieldRequest
-from appcrm_sandbox.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from appcrm_sandbox.store import Store
 
 EPOCH = dt.datetime(2025, 1, 6, 12, 0, 0, tzinfo=dt.timezone.utc)
 _USERS = 5
@@ -27,7 +30,7 @@ _HUNDRED_MILLION = 100_000_000
 def seed(store: Store, contacts: int, seed_number: int, fields: tuple[FieldRequest, ...] = ()) -> None:
     """Fill an empty store, all of it or nothing."""
     store.declare([*DEFAULT_FIELDS, *fields])
-    chance = random.Random(seed_number)  # noqa: S311  data, not secrets
+    chance = random.Random(seed_number)
     with store.transaction() as connection:
         _small_tables(store)
         companies = max(3, min(contacts // 10, 20_000))
@@ -36,7 +39,7 @@ def seed(store: Store, contacts: int, seed_number: int, fields: tuple[FieldReque
         maker = _People(store, chance, contacts, companies, deals)
         names = ", ".join(maker.columns)
         marks = ", ".join("?" * len(maker.columns))
-        connection.executemany(f"INSERT INTO contacts ({names}) VALUES ({marks})", maker.rows())  # noqa: S608  fixed names
+        connection.executemany(f"INSERT INTO contacts ({names}) VALUES ({marks})", maker.rows())
         for statement in schema.index_statements():
             connection.execute(statement)
         store.set_meta("seeded", {"contacts": contacts, "seed": seed_number})
@@ -78,7 +81,8 @@ def _neighbours(store: Store, chance: random.Random, companies: int, deals: int)
         ],
     )
     connection.executemany(
-        "INSERT INTO deals (name, stage_id, amount, user_id, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO deals (name, stage_id, amount, user_id, created_at, updated_at) "
+        "VALUES (?, ?, ?, ?, ?, ?)",
         [
             (
                 f"{chance.choice(people.DEAL_NAMES)} {number}",
@@ -140,33 +144,33 @@ class _People:
             chance = self._chance
             pool = chance.choices(pools, weights)[0]
             first = chance.choice(pool.first_names)
-            last = chance.choice(pool.last_names) if chance.random() < 0.97 else None  # noqa: PLR2004  a share
+            last = chance.choice(pool.last_names) if chance.random() < 0.97 else None
             city, state, postcode = chance.choice(pool.places)
             street = (
                 f"{chance.choice(pool.streets)}, {chance.randint(1, 2_000)}"
                 if chance.random() < 0.8
                 else None
-            )  # noqa: PLR2004  a share
+            )
             company = self._link(contact_id)
             self._phone_and_tags(contact_id, pool)
             created, updated = self._stamps(contact_id, imported)
-            user = chance.randint(1, _USERS) if chance.random() < 0.8 else None  # noqa: PLR2004  a share
+            user = chance.randint(1, _USERS) if chance.random() < 0.8 else None
             yield (
                 first,
                 last,
                 self._email(contact_id, first, last, company),
-                chance.choice(pool.jobs) if chance.random() < 0.7 else None,  # noqa: PLR2004  a share
+                chance.choice(pool.jobs) if chance.random() < 0.7 else None,
                 street,
                 city,
                 state,
                 postcode,
                 user,
-                chance.randint(1, len(people.SOURCES)) if chance.random() < 0.6 else None,  # noqa: PLR2004  a share
+                chance.randint(1, len(people.SOURCES)) if chance.random() < 0.6 else None,
                 codes[pool.country],
                 created,
                 updated,
                 created if user else None,
-                *(make() if chance.random() < 0.5 else None for make in self._custom.values()),  # noqa: PLR2004  a share
+                *(make() if chance.random() < 0.5 else None for make in self._custom.values()),
             )
 
     def _stamps(self, contact_id: int, imported: int) -> tuple[str, str]:
@@ -176,37 +180,37 @@ class _People:
             return moment, moment
         share = (contact_id - imported) / max(1, self._count - imported)
         created = EPOCH + dt.timedelta(days=7, seconds=int(share * _SPAN_SECONDS))
-        later = self._chance.randint(0, 40 * 86_400) if self._chance.random() < 0.7 else 0  # noqa: PLR2004  a share
+        later = self._chance.randint(0, 40 * 86_400) if self._chance.random() < 0.7 else 0
         return stamp(created), stamp(created + dt.timedelta(seconds=later))
 
     def _email(self, contact_id: int, first: str, last: str | None, company: int | None) -> str | None:
         chance = self._chance.random()
-        if chance < 0.05:  # noqa: PLR2004  a share
+        if chance < 0.05:
             return None
         domain = (
             company_domain(company)
             if company and chance < 0.4
             else ("exemplo.com.br", "example.com", "example.org")[contact_id % 3]
-        )  # noqa: PLR2004  a share
+        )
         local = (
             ".".join(part for part in (people.ascii_of(first), people.ascii_of(last or "")) if part)
             or "contato"
         )
-        if chance > 0.97:  # noqa: PLR2004  a share
+        if chance > 0.97:
             local = local.title()
         return f"{local}{contact_id}@{domain}"
 
     def _link(self, contact_id: int) -> int | None:
         chance = self._chance
         pairs = []
-        company = chance.randint(1, self._companies) if chance.random() < 0.6 else None  # noqa: PLR2004  a share
+        company = chance.randint(1, self._companies) if chance.random() < 0.6 else None
         if company:
             pairs.append(("companies", company))
-            if chance.random() < 0.1:  # noqa: PLR2004  a share
+            if chance.random() < 0.1:
                 pairs.append(("companies", company % self._companies + 1))
-        if chance.random() < 0.25:  # noqa: PLR2004  a share
+        if chance.random() < 0.25:
             pairs.append(("deals", chance.randint(1, self._deals)))
-        if chance.random() < 0.15:  # noqa: PLR2004  a share
+        if chance.random() < 0.15:
             pairs.append(("activities", chance.randint(1, self._deals)))
         if pairs:
             self._store.connection.executemany(
@@ -221,18 +225,21 @@ class _People:
         for turn in range(chance.choices((0, 1, 2), (10, 75, 15))[0]):
             digits = (contact_id * 2 + turn) * _SCATTER % _HUNDRED_MILLION
             number = pool.phone.format(digits // _TEN_THOUSAND, digits % _TEN_THOUSAND)
-            kind = ("mobile", "work", "other")[turn if chance.random() < 0.8 else 2]  # noqa: PLR2004  a share
+            kind = ("mobile", "work", "other")[turn if chance.random() < 0.8 else 2]
             connection.execute(
                 "INSERT INTO phones (contact_id, number, type) VALUES (?, ?, ?)",
                 [contact_id, number, kind],
             )
-        if chance.random() < 0.3:  # noqa: PLR2004  a share
+        if chance.random() < 0.3:
             for tag_id in sorted(chance.sample(range(1, len(people.TAGS) + 1), chance.randint(1, 3))):
                 connection.execute("INSERT INTO contact_tags VALUES (?, ?)", [contact_id, tag_id])
 
     def _custom_makers(self) -> dict[str, Callable[[], Any]]:
         chance = self._chance
-        day = lambda span: EPOCH - dt.timedelta(days=chance.randint(0, span))  # noqa: E731  said once, used twice
+
+        def day(span: int) -> dt.datetime:
+            return EPOCH - dt.timedelta(days=chance.randint(0, span))
+
         nicknames = [name for pool in people.pools() for name in pool.first_names]
         return {
             "cf_nickname": lambda: chance.choice(nicknames),

@@ -1,4 +1,4 @@
-"""uvicorn, bent as little as faults need: a connection can be reset, and a port is taken before anything starts."""
+"""uvicorn, bent a little: a request can reset its connection, and a signal ends with exit code 0."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ import signal
 import socket
 import struct
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from appcrm_sandbox.errors import SandboxError
-from appcrm_sandbox.gateway import ABORT
+from appcrm_sandbox.gateway import ABORT, Receive, Scope, Send
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterator
 
     from appcrm_sandbox.app import App
+    from appcrm_sandbox.values import Json
 
 # Without lingering, closing sends a reset instead of a polite end.
 _NO_LINGER = struct.pack("ii", 1, 0)
@@ -34,12 +35,12 @@ class Protocol(H11Protocol):
         application = self.app
 
         def abort() -> None:
-            raw: Any = transport.get_extra_info("socket")
+            raw: Json = transport.get_extra_info("socket")
             if raw is not None:
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             transport.abort()
 
-        async def wrapped(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401  ASGI's own untyped trio
+        async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
             scope["extensions"] = {**(scope.get("extensions") or {}), ABORT: abort}
             await application(scope, receive, send)
 
@@ -79,7 +80,7 @@ def bind(host: str, port: int) -> socket.socket:
         raise SandboxError(
             f"cannot listen on {host}:{port} ({reason}); choose another --port or --host."
         ) from error
-    listener.setblocking(False)  # noqa: FBT003  the standard library's signature
+    listener.settimeout(0)
     return listener
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from appcrm_sandbox import schema
-from appcrm_sandbox.clock import Clock
 from appcrm_sandbox.errors import SandboxError
 from appcrm_sandbox.schema import CustomField, FieldRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from appcrm_sandbox.clock import Clock
+    from appcrm_sandbox.values import Json
 
 Row = sqlite3.Row
 _MAX_PARAMETERS = 500
@@ -92,7 +96,7 @@ class Store:
             for row in self.rows("SELECT name, kind FROM fields ORDER BY position")
         }
         self.named = {
-            table: {row["id"]: row for row in self.rows(f"SELECT * FROM {table} ORDER BY id")}  # noqa: S608  a fixed name
+            table: {row["id"]: row for row in self.rows(f"SELECT * FROM {table} ORDER BY id")}
             for table in ("users", "sources", "countries", "stages")
         }
 
@@ -107,7 +111,7 @@ class Store:
         row: Row | None = self.connection.execute(sql, parameters).fetchone()
         return row
 
-    def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:  # noqa: ANN401  a cell of any type
+    def value(self, sql: str, parameters: Sequence[Any] = ()) -> Json:
         """The first cell of a query, or None."""
         row = self.one(sql, parameters)
         return row[0] if row else None
@@ -138,23 +142,23 @@ class Store:
         self.connection.execute("COMMIT")
         self._writes += 1
 
-    def get_meta(self, key: str) -> Any:  # noqa: ANN401  whatever was kept
+    def get_meta(self, key: str) -> Json:
         """What was kept under a key, or None."""
         text = self.value("SELECT value FROM meta WHERE key = ?", [key])
         return None if text is None else json.loads(text)
 
-    def set_meta(self, key: str, value: Any) -> None:  # noqa: ANN401  anything JSON holds
+    def set_meta(self, key: str, value: Json) -> None:
         """Keep a value under a key."""
         self.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [key, json.dumps(value)])
 
     def declare(self, requests: Sequence[FieldRequest]) -> list[str]:
-        """Add custom fields that are not there yet; returns the names added. SandboxError on a changed type."""
+        """Add custom fields that are not there yet; returns their names. SandboxError on a changed type."""
         added = []
         for request in requests:
             known = self.fields.get(request.name)
             if known and known.kind != request.kind:
                 raise SandboxError(
-                    f"the custom field {request.name} already exists with the type {known.kind}, not {request.kind}.",
+                    f"the custom field {request.name} already has the type {known.kind}, not {request.kind}.",
                 )
         fresh = {request.name: request for request in requests if request.name not in self.fields}
         if not fresh:

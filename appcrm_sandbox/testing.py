@@ -13,20 +13,19 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    import uvicorn
+    from collections.abc import Callable, Iterator, Sequence
+
+    from appcrm_sandbox.values import Json
 
 TOKEN = "sandbox-token"  # noqa: S105  the token of a server that listens on loopback for one test
-_START_SECONDS = 30
 
 
 class RunningSandbox:
@@ -41,20 +40,20 @@ class RunningSandbox:
 
     # Control
 
-    def faults(self, *rules: dict[str, Any], seed: int | None = None) -> list[dict[str, Any]]:
-        """Add fault rules (docs/sandbox.md); returns all rules with how often each met a request and fired."""
+    def faults(self, *rules: dict[str, Any], seed: int | None = None) -> Json:
+        """Add fault rules (docs/sandbox.md); returns all rules, with how often each met and fired."""
         document: dict[str, Any] = {"faults": list(rules)}
         if seed is not None:
             document["seed"] = seed
-        return self.control("POST", "/__control/faults", document)  # type: ignore[no-any-return]  JSON
+        return self.control("POST", "/__control/faults", document)
 
     def clear_faults(self) -> None:
         """Forget every fault rule."""
         self.control("DELETE", "/__control/faults")
 
-    def mutate(self, **script: Any) -> dict[str, Any]:  # noqa: ANN401  JSON values
-        """Change contacts behind the client's back: delete, touch, insert, set, restore, purge, hide, show."""
-        return self.control("POST", "/__control/mutate", script)  # type: ignore[no-any-return]  JSON
+    def mutate(self, **script: Json) -> Json:
+        """Change contacts behind the client's back: delete, touch, insert, set, restore, purge, hide."""
+        return self.control("POST", "/__control/mutate", script)
 
     def set_clock(self, now: str | None) -> None:
         """Stand still at an ISO timestamp, or follow the real clock again with None."""
@@ -64,9 +63,9 @@ class RunningSandbox:
         """Move the clock on, standing still or not."""
         self.control("POST", "/__control/clock", {"advance_seconds": seconds})
 
-    def settings(self, **switches: Any) -> dict[str, Any]:  # noqa: ANN401  JSON values
+    def settings(self, **switches: Json) -> Json:
         """Change switches while it serves; returns all of them."""
-        return self.control("POST", "/__control/settings", switches)  # type: ignore[no-any-return]  JSON
+        return self.control("POST", "/__control/settings", switches)
 
     def declare_field(self, name: str, kind: str, options: Sequence[str] = ()) -> None:
         """Declare one more custom field of contacts."""
@@ -78,14 +77,14 @@ class RunningSandbox:
 
     # What happened
 
-    def log(self, operation: str | None = None, since: int = 0) -> list[dict[str, Any]]:
+    def log(self, operation: str | None = None, since: int = 0) -> Json:
         """The requests since a number, oldest first, of one operation or of all."""
         query = f"?since={since}" + (f"&operation={operation}" if operation else "")
-        return self.control("GET", f"/__log{query}")  # type: ignore[no-any-return]  JSON
+        return self.control("GET", f"/__log{query}")
 
-    def counts(self) -> dict[str, Any]:
+    def counts(self) -> Json:
         """`total`, `operations`, `statuses`, `in_flight` and `max_in_flight`."""
-        return self.control("GET", "/__log/counts")  # type: ignore[no-any-return]  JSON
+        return self.control("GET", "/__log/counts")
 
     def reset_log(self) -> None:
         """Forget the requests so far."""
@@ -94,7 +93,7 @@ class RunningSandbox:
     # What it holds, read from the file and not from the API
 
     def contacts(self, *, trashed: bool = False) -> list[dict[str, Any]]:
-        """Every contact's row by id, with its phones, tags and linked ids; those in the trash only on request."""
+        """Every contact's row by id, with its phones, tags and linked ids; the trash only on request."""
         return self._rows("" if trashed else "WHERE deleted_at IS NULL")
 
     def contact(self, contact_id: int) -> dict[str, Any] | None:
@@ -112,7 +111,7 @@ class RunningSandbox:
         with contextlib.closing(sqlite3.connect(self.database, timeout=30)) as connection:
             connection.row_factory = sqlite3.Row
             connection.execute("BEGIN")
-            rows = [dict(row) for row in connection.execute(f"SELECT * FROM contacts {where} ORDER BY id")]  # noqa: S608  fixed parts
+            rows = [dict(row) for row in connection.execute(f"SELECT * FROM contacts {where} ORDER BY id")]
             hung: dict[str, dict[int, list[Any]]] = {
                 name: {} for name in ("phones", "tags", "companies", "deals", "activities")
             }
@@ -134,7 +133,7 @@ class RunningSandbox:
 
     # Running
 
-    def control(self, method: str, path: str, payload: Any = None) -> Any:  # noqa: ANN401  JSON both ways
+    def control(self, method: str, path: str, payload: Json = None) -> Json:
         """One request to the control plane; ValueError with the sandbox's own words when it refuses."""
         body = None if payload is None else json.dumps(payload).encode()
         request = urllib.request.Request(self.origin + path, data=body, method=method)  # noqa: S310  http on loopback
@@ -152,50 +151,21 @@ class RunningSandbox:
         self._stop()
 
 
-def start(  # noqa: PLR0913  what a sandbox is made of
+def start(
     database: Path,
     *,
     contacts: int = 25,
     seed: int = 1,
     token: str = TOKEN,
     custom_fields: Sequence[str] = (),
-    **switches: Any,  # noqa: ANN401  the fields of Settings
+    **switches: Json,
 ) -> RunningSandbox:
     """Serve a sandbox on a free port from a thread of this process; an existing file is served as it is."""
-    # The extra is only needed where a sandbox is started, not where pytest merely loads this plugin.
-    from appcrm_sandbox.app import App  # noqa: PLC0415
-    from appcrm_sandbox.faults import Faults  # noqa: PLC0415
-    from appcrm_sandbox.gateway import Sandbox  # noqa: PLC0415
-    from appcrm_sandbox.running import open_store  # noqa: PLC0415
-    from appcrm_sandbox.server import bind, make_server  # noqa: PLC0415
-    from appcrm_sandbox.settings import Settings  # noqa: PLC0415
+    # The extra is needed where a sandbox is started, not where pytest merely loads this plugin.
+    from appcrm_sandbox.background import serve_in_background  # noqa: PLC0415
 
-    settings = Settings(token=token, **switches)
-    store, _fresh = open_store(database, contacts, seed, custom_fields)
-    listener = bind("127.0.0.1", 0)
-    server = make_server(App(Sandbox(store, settings, Faults())))
-    thread = threading.Thread(target=server.run, args=([listener],), name="appcrm-sandbox", daemon=True)
-    thread.start()
-    _wait(server, thread)
-
-    def stop() -> None:
-        server.should_exit = True
-        server.force_exit = True
-        thread.join(_START_SECONDS)
-        store.close()
-
-    return RunningSandbox(f"http://127.0.0.1:{listener.getsockname()[1]}", token, database, stop)
-
-
-def _wait(server: uvicorn.Server, thread: threading.Thread) -> None:
-    pause = threading.Event()
-    for _ in range(_START_SECONDS * 100):
-        if server.started:
-            return
-        if not thread.is_alive():
-            break
-        pause.wait(0.01)
-    raise RuntimeError("the sandbox did not start")
+    port, stop = serve_in_background(database, contacts, seed, custom_fields, {"token": token, **switches})
+    return RunningSandbox(f"http://127.0.0.1:{port}", token, database, stop)
 
 
 @pytest.fixture
@@ -203,7 +173,7 @@ def appcrm_sandbox_factory(tmp_path: Path) -> Iterator[Callable[..., RunningSand
     """`appcrm_sandbox_factory(contacts=25, seed=1, **switches)` starts a sandbox that ends with the test."""
     running: list[RunningSandbox] = []
 
-    def make(database: Path | None = None, **given: Any) -> RunningSandbox:  # noqa: ANN401  what `start` takes
+    def make(database: Path | None = None, **given: Json) -> RunningSandbox:
         path = database or tmp_path / f"appcrm-sandbox-{len(running)}.sqlite3"
         running.append(start(path, **given))
         return running[-1]
@@ -215,5 +185,5 @@ def appcrm_sandbox_factory(tmp_path: Path) -> Iterator[Callable[..., RunningSand
 
 @pytest.fixture
 def appcrm_sandbox(appcrm_sandbox_factory: Callable[..., RunningSandbox]) -> RunningSandbox:
-    """A sandbox of 25 contacts on a free port: `.url`, `.token`, `.faults`, `.mutate`, `.log`, `.counts`, `.contact`."""
+    """A sandbox of 25 contacts on a free port: `.url` and `.token` to reach it, and all of RunningSandbox."""
     return appcrm_sandbox_factory()

@@ -5,11 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from appcrm_sandbox.errors import invalid
 from appcrm_sandbox.schema import CONTACTS, CustomField, Resource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from appcrm_sandbox.values import Json
 
 Body = dict[str, Any]
 PHONE_TYPES = ("mobile", "work", "other")
@@ -17,11 +21,11 @@ _LONGEST = {"text": 191, "email": 191, "url": 191, "textarea": 60_000}
 _BIGGEST_INTEGER = 2**63 - 1
 
 
-class Refused(ValueError):  # noqa: N818  a verdict on one value, turned into a 422
+class Refused(ValueError):
     """Why a value is refused, with `:field` standing for the field's name."""
 
 
-def normalise(value: Any) -> Any:  # noqa: ANN401  any JSON value
+def normalise(value: Json) -> Json:
     """Texts trimmed and empty texts null, as Laravel does with every body before it is looked at."""
     if isinstance(value, str):
         return value.strip() or None
@@ -32,22 +36,19 @@ def normalise(value: Any) -> Any:  # noqa: ANN401  any JSON value
     return value
 
 
-def _text(value: Any, kind: str) -> str:  # noqa: ANN401
+def _text(value: Json, kind: str) -> str:
     if not isinstance(value, str):
         raise Refused("O campo :field deve ser um texto.")
     if len(value) > _LONGEST.get(kind, 191):
         raise Refused(f"O campo :field não pode ter mais de {_LONGEST.get(kind, 191)} caracteres.")
-    if (
-        "\x00" in value
-        or not value.isprintable()
-        and kind != "textarea"
-        and any(0xD800 <= ord(c) < 0xE000 for c in value)
+    if "\x00" in value or (
+        not value.isprintable() and kind != "textarea" and any(0xD800 <= ord(c) < 0xE000 for c in value)
     ):
         raise Refused("O campo :field contém caracteres inválidos.")
     return value
 
 
-def _email(value: Any) -> str:  # noqa: ANN401
+def _email(value: Json) -> str:
     text = _text(value, "email")
     name, at, host = text.rpartition("@")
     if not at or not name or not host or any(sign.isspace() for sign in text) or "@" in name:
@@ -55,14 +56,14 @@ def _email(value: Any) -> str:  # noqa: ANN401
     return text
 
 
-def _url(value: Any) -> str:  # noqa: ANN401
+def _url(value: Json) -> str:
     text = _text(value, "url")
     if not text.lower().startswith(("http://", "https://")):
         raise Refused("O campo :field deve ser uma URL válida.")
     return text
 
 
-def whole(value: Any) -> int:  # noqa: ANN401
+def whole(value: Json) -> int:
     """A whole number, or the digits of one; Refused otherwise."""
     if isinstance(value, str) and value.removeprefix("-").isascii() and value.removeprefix("-").isdigit():
         value = int(value[:30])
@@ -73,7 +74,7 @@ def whole(value: Any) -> int:  # noqa: ANN401
     return value
 
 
-def _decimal(value: Any) -> float:  # noqa: ANN401
+def _decimal(value: Json) -> float:
     if isinstance(value, str):
         try:
             value = float(value)
@@ -84,7 +85,7 @@ def _decimal(value: Any) -> float:  # noqa: ANN401
     return float(value)
 
 
-def _boolean(value: Any) -> int:  # noqa: ANN401
+def _boolean(value: Json) -> int:
     if value in (True, 1, "1", "true"):
         return 1
     if value in (False, 0, "0", "false"):
@@ -92,11 +93,11 @@ def _boolean(value: Any) -> int:  # noqa: ANN401
     raise Refused("O campo :field deve ser verdadeiro ou falso.")
 
 
-def _moment(value: Any) -> dt.datetime:  # noqa: ANN401
+def _moment(value: Json) -> dt.datetime:
     if isinstance(value, str):
         for form in ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S"):
             try:
-                moment = dt.datetime.strptime(value, form)  # noqa: DTZ007  the CRM's forms carry no zone; they mean UTC
+                moment = dt.datetime.strptime(value, form)  # noqa: DTZ007  the CRM's forms carry no zone
             except ValueError:
                 continue
             if value == moment.strftime(form):
@@ -104,11 +105,11 @@ def _moment(value: Any) -> dt.datetime:  # noqa: ANN401
     raise Refused("O campo :field não é uma data válida (AAAA-MM-DD ou AAAA-MM-DD HH:MM:SS).")
 
 
-def _date_time(value: Any) -> str:  # noqa: ANN401
+def _date_time(value: Json) -> str:
     return _moment(value).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
 
 
-def _date(value: Any) -> str:  # noqa: ANN401
+def _date(value: Json) -> str:
     return _moment(value).strftime("%Y-%m-%dT00:00:00.000000Z")
 
 
@@ -126,25 +127,29 @@ SCALARS: dict[str, Callable[[Any], Any]] = {
 REFERENCES = {"user": "users", "source": "sources", "country": "countries", "stage": "stages"}
 
 
-def _reference(value: Any, known: dict[int, Any]) -> int:  # noqa: ANN401
+def _reference(value: Json, known: dict[int, Any]) -> int:
     number = whole(value)
     if number not in known:
         raise Refused("O :field selecionado é inválido.")
     return number
 
 
-def _select(field: CustomField, value: Any) -> int:  # noqa: ANN401
+def _reference_check(known: dict[int, Any]) -> Callable[[Json], int]:
+    return lambda value: _reference(value, known)
+
+
+def _select(field: CustomField, value: Json) -> int:
     return _reference(value, dict(field.options))
 
 
-def _multi_select(field: CustomField, value: Any) -> str | None:  # noqa: ANN401
+def _multi_select(field: CustomField, value: Json) -> str | None:
     if not isinstance(value, list):
         raise Refused("O campo :field deve ser uma lista.")
     chosen = sorted({_select(field, item) for item in value})
     return json.dumps(chosen) if chosen else None
 
 
-def _phones(value: Any) -> list[tuple[str, str]]:  # noqa: ANN401
+def _phones(value: Json) -> list[tuple[str, str]]:
     if not isinstance(value, list):
         raise Refused("O campo :field deve ser uma lista.")
     phones: dict[str, str] = {}
@@ -158,7 +163,7 @@ def _phones(value: Any) -> list[tuple[str, str]]:  # noqa: ANN401
     return list(phones.items())
 
 
-def _tags(value: Any) -> list[str]:  # noqa: ANN401
+def _tags(value: Json) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise Refused("O campo :field deve ser uma lista de nomes.")
     names: dict[str, str] = {}
@@ -167,7 +172,7 @@ def _tags(value: Any) -> list[str]:  # noqa: ANN401
     return list(names.values())
 
 
-def id_list(value: Any) -> list[int]:  # noqa: ANN401
+def id_list(value: Json) -> list[int]:
     """A list of ids, each once; Refused otherwise."""
     if not isinstance(value, list):
         raise Refused("O campo :field deve ser uma lista.")
@@ -192,7 +197,7 @@ class Checker:
         """Note one text against a field."""
         self.errors.setdefault(field, []).append(text.replace(":field", field.replace("_", " ")))
 
-    def take(self, field: str, check: Callable[[Any], Any], value: Any) -> Any:  # noqa: ANN401
+    def take(self, field: str, check: Callable[[Any], Any], value: Json) -> Json:
         """The checked value, or None with the reason noted."""
         try:
             return check(value)
@@ -215,7 +220,7 @@ def check_body(
     checker: Checker,
     creating: bool,
 ) -> tuple[Body, Body]:
-    """Split a body into stored columns and lists (phones, tags, companies, deals); unknown keys are dropped."""
+    """Split a body into columns and lists (phones, tags, companies, deals); unknown keys are dropped."""
     columns: Body = {}
     lists: Body = {}
     for name in resource.required:
@@ -225,7 +230,7 @@ def check_body(
     for name, kind in resource.columns.items():
         if name in body:
             value = body[name]
-            check = SCALARS.get(kind) or (lambda given, kind=kind: _reference(given, named[REFERENCES[kind]]))
+            check = SCALARS.get(kind) or _reference_check(named[REFERENCES[kind]])
             columns[name] = None if value is None else checker.take(name, check, value)
     if resource is not CONTACTS:
         return columns, lists
@@ -238,7 +243,7 @@ def check_body(
     return columns, lists
 
 
-def _custom(field: CustomField, value: Any, checker: Checker) -> Any:  # noqa: ANN401
+def _custom(field: CustomField, value: Json, checker: Checker) -> Json:
     if value is None:
         return None
     if field.kind == "select":

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from appcrm_sandbox.errors import ApiError, invalid, not_found
 from appcrm_sandbox.schema import CONTACTS, NEIGHBOURS, Resource
-from appcrm_sandbox.settings import Settings
-from appcrm_sandbox.store import Row, Store
 from appcrm_sandbox.validate import Body, Checker, Refused, check_body, id_list, normalise
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from appcrm_sandbox.settings import Settings
+    from appcrm_sandbox.store import Row, Store
+    from appcrm_sandbox.values import Json
 
 LINKS = ("companies", "deals", "activities")
 
@@ -51,7 +55,7 @@ class Writer:
                 changed["updated_at"] = self._store.clock.stamp()
                 assignments = ", ".join(f"{name} = ?" for name in changed)
                 connection.execute(
-                    f"UPDATE {resource.name} SET {assignments} WHERE id = ?",  # noqa: S608  checked names
+                    f"UPDATE {resource.name} SET {assignments} WHERE id = ?",
                     [*changed.values(), record_id],
                 )
 
@@ -61,7 +65,7 @@ class Writer:
             self.live(resource, record_id)
             now = self._store.clock.stamp()
             connection.execute(
-                f"UPDATE {resource.name} SET deleted_at = ?, updated_at = ? WHERE id = ?",  # noqa: S608  a fixed name
+                f"UPDATE {resource.name} SET deleted_at = ?, updated_at = ? WHERE id = ?",
                 [now, now, record_id],
             )
 
@@ -70,7 +74,7 @@ class Writer:
         with self._store.transaction() as connection:
             self.trashed(resource, record_id)
             connection.execute(
-                f"UPDATE {resource.name} SET deleted_at = NULL, updated_at = ? WHERE id = ?",  # noqa: S608  a fixed name
+                f"UPDATE {resource.name} SET deleted_at = NULL, updated_at = ? WHERE id = ?",
                 [self._store.clock.stamp(), record_id],
             )
 
@@ -80,17 +84,17 @@ class Writer:
             self.trashed(resource, record_id)
             if resource is CONTACTS:
                 for table in ("phones", "contact_tags", "contact_links"):
-                    connection.execute(f"DELETE FROM {table} WHERE contact_id = ?", [record_id])  # noqa: S608  fixed names
+                    connection.execute(f"DELETE FROM {table} WHERE contact_id = ?", [record_id])
             else:
                 connection.execute(
                     "DELETE FROM contact_links WHERE resource = ? AND other_id = ?",
                     [resource.name, record_id],
                 )
-            connection.execute(f"DELETE FROM {resource.name} WHERE id = ?", [record_id])  # noqa: S608  a fixed name
+            connection.execute(f"DELETE FROM {resource.name} WHERE id = ?", [record_id])
 
     def live(self, resource: Resource, record_id: int) -> Row:
-        """The row of a record that is not in the trash; ApiError 404, or 403 when the token may not see it."""
-        row = self._store.one(f"SELECT * FROM {resource.name} WHERE id = ?", [record_id])  # noqa: S608  a fixed name
+        """The row of a record not in the trash; ApiError 404, or 403 when the token may not see it."""
+        row = self._store.one(f"SELECT * FROM {resource.name} WHERE id = ?", [record_id])
         if row is None or row["deleted_at"] is not None:
             raise not_found()
         if row["hidden"]:
@@ -100,7 +104,7 @@ class Writer:
     def trashed(self, resource: Resource, record_id: int) -> Row:
         """The row of a record in the trash; ApiError 404."""
         row = self._store.one(
-            f"SELECT * FROM {resource.name} WHERE id = ? AND deleted_at IS NOT NULL",  # noqa: S608  a fixed name
+            f"SELECT * FROM {resource.name} WHERE id = ? AND deleted_at IS NOT NULL",
             [record_id],
         )
         if row is None:
@@ -149,7 +153,7 @@ class Writer:
         return wanted
 
     def _check_ids(self, name: str, ids: Sequence[int], checker: Checker) -> None:
-        sql = f"SELECT id FROM {NEIGHBOURS[name].name} WHERE deleted_at IS NULL AND id IN ({{marks}})"  # noqa: S608  a fixed name
+        sql = f"SELECT id FROM {NEIGHBOURS[name].name} WHERE deleted_at IS NULL AND id IN ({{marks}})"
         known = {row[0] for row in self._store.among(sql, ids)}
         for position, other in enumerate(ids):
             if other not in known:
@@ -225,7 +229,7 @@ class Writer:
         names = ", ".join(columns)
         marks = ", ".join("?" * len(columns))
         cursor = self._store.connection.execute(
-            f"INSERT INTO {table} ({names}) VALUES ({marks})",  # noqa: S608  checked names
+            f"INSERT INTO {table} ({names}) VALUES ({marks})",
             list(columns.values()),
         )
         return int(cursor.lastrowid or 0)
@@ -278,7 +282,7 @@ class Writer:
             connection.execute("INSERT OR IGNORE INTO contact_tags VALUES (?, ?)", [contact_id, tag_id])
 
 
-def body_of(value: Any) -> Body:  # noqa: ANN401  any JSON value
+def body_of(value: Json) -> Body:
     """A JSON body as an object; ApiError 422 when it is something else."""
     if isinstance(value, dict):
         return value
