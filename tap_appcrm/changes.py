@@ -1,0 +1,183 @@
+"""What changed since a moment: the newest page, then pages by ``updated_at`` from the last one backwards.
+
+Why this order cannot skip a row is in docs/reading.md. In short: a row only ever moves left, when one before it
+is deleted or touched, or to the very end, when it is touched itself. Left of the page in hand everything is
+still to be read, and the end lies past the bookmark from which the next run starts.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from appcrm.contact import format_timestamp
+from tap_appcrm.pages import BY_CHANGE, seek_last
+from tap_appcrm.repairs import repair_ties
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from tap_appcrm.pages import SourcePage
+    from tap_appcrm.run import Rows, Run
+
+FUTURE_TOLERANCE = timedelta(days=1)
+
+logger = logging.getLogger("tap-appcrm")
+
+
+class NotSorted(Exception):
+    """The server took ``order=updated_at`` and did not follow it."""
+
+
+@dataclass
+class Changes:
+    """What a walk over the changes found out."""
+
+    bookmark: str | None
+    at_once: bool
+    """Whether one page showed it all, so that its total and its rows belong to the same moment."""
+
+
+@dataclass
+class TieGroup:
+    """Rows of one ``updated_at`` across a page boundary, where an unstable order can show one twice, another never."""
+
+    stamp: str
+    ids: set[int] = field(default_factory=set)
+    shown: int = 0
+    first_position: int = 0
+    last_position: int = 0
+
+    @property
+    def is_suspicious(self) -> bool:
+        """Whether a row was shown twice, so that another may have been shown never."""
+        return len(self.ids) < self.shown
+
+
+class TieWatch:
+    """Watches the boundaries of pages that are read from right to left."""
+
+    def __init__(self) -> None:
+        self._right: SourcePage | None = None
+        self._group: TieGroup | None = None
+        self.suspicious: list[TieGroup] = []
+
+    def see(self, page: SourcePage) -> None:
+        """Look at the next page on the left."""
+        right, self._right = self._right, page
+        if not page.ids:
+            return
+        if right is None or not right.ids:
+            return
+        stamp = right.stamps[0]
+        if stamp is None or stamp != page.stamps[-1]:
+            self.close()
+            return
+        if self._group is None or self._group.stamp != stamp:
+            self.close()
+            self._group = TieGroup(stamp)
+            self._count(right)
+        self._count(page)
+        if page.stamps[0] != stamp:
+            self.close()
+
+    def _count(self, page: SourcePage) -> None:
+        group = self._group
+        if group is None:
+            return
+        begin = (page.number - 1) * page.rows_per_page
+        members = [index for index, stamp in enumerate(page.stamps) if stamp == group.stamp]
+        if group.shown == 0:
+            group.last_position = begin + members[-1]
+        group.first_position = begin + members[0]
+        group.shown += len(members)
+        group.ids.update(page.ids[index] for index in members)
+
+    def close(self) -> None:
+        """Judge the group in hand."""
+        if self._group is not None and self._group.is_suspicious:
+            self.suspicious.append(self._group)
+        self._group = None
+
+
+def read_changes(run: Run, cutoff: str, newest: SourcePage) -> Generator[Rows, None, Changes]:
+    """Yield every contact changed at or after a moment, and those without ``updated_at`` on the way.
+
+    Args:
+        run: the read in progress.
+        cutoff: canonical timestamp.
+        newest: the first page of ``order=updated_at|desc``, just read.
+
+    Raises:
+        NotSorted: the server does not follow the order.
+        Unproven: ties could not be resolved.
+    """
+    if not newest.is_sorted(descending=True):
+        raise NotSorted
+    run.note_total(newest)
+    bookmark = bookmark_of(newest)
+    if newest.is_whole_table or newest.reaches_before(cutoff):
+        rows = run.take(newest, _ascending(newest, cutoff))
+        if rows is not None:
+            yield rows
+        return Changes(bookmark, at_once=True)
+
+    ties = TieWatch()
+    for page in _backwards(run, cutoff, newest, ties):
+        bookmark = bookmark or bookmark_of(page)
+        rows = run.take(page, _ascending(page, cutoff))
+        if rows is not None:
+            yield rows
+    if ties.suspicious:
+        yield from repair_ties(run, ties.suspicious)
+    return Changes(bookmark, at_once=False)
+
+
+def _backwards(run: Run, cutoff: str, newest: SourcePage, ties: TieWatch) -> Iterator[SourcePage]:
+    """Yield pages by ``updated_at`` from the last one back to the cutoff, one request after another."""
+
+    def read(number: int) -> SourcePage:
+        page = run.source.rows(BY_CHANGE, number)
+        if not page.is_sorted():
+            raise NotSorted
+        return page
+
+    page = run.workers.call(seek_last, read, newest.pages_told)
+    while True:
+        run.note_total(page)
+        ties.see(page)
+        if page.number == 1 or page.reaches_before(cutoff):
+            yield page
+            break
+        # The next one may travel while this page is written out.
+        following = run.workers.submit(read, page.number - 1)
+        yield page
+        page = run.workers.result(following)
+    ties.close()
+
+
+def _ascending(page: SourcePage, cutoff: str) -> list[int]:
+    """Indices of the rows at or after the cutoff, oldest first; those without ``updated_at`` lead."""
+    wanted = [index for index, stamp in enumerate(page.stamps) if stamp is None or stamp >= cutoff]
+    return sorted(wanted, key=lambda index: page.stamps[index] or "")
+
+
+def bookmark_of(page: SourcePage) -> str | None:
+    """The latest ``updated_at`` of the first page read, but for contacts dated absurdly far in the future."""
+    newest = page.newest
+    if newest is None or page.server_time is None:
+        return newest
+    horizon = format_timestamp(page.server_time + FUTURE_TOLERANCE)
+    if newest <= horizon:
+        return newest
+    credible = max((stamp for stamp in page.stamps if stamp is not None and stamp <= horizon), default=None)
+    if credible is None:
+        return newest
+    logger.warning(
+        "Contact %d is dated %s, far in the future: it is read, but the bookmark does not follow it",
+        page.ids[page.stamps.index(newest)],
+        newest,
+    )
+    return credible

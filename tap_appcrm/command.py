@@ -1,0 +1,52 @@
+"""The command line: expected failures end in one clear sentence and exit code 1, never in a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.plugin_base import SingerCommand
+
+from appcrm.errors import AppcrmError
+
+if TYPE_CHECKING:
+    import click
+
+
+class InputError(AppcrmError):
+    """A file given on the command line that cannot be used."""
+
+
+class Command(SingerCommand):
+    """A click command that names what went wrong."""
+
+    @classmethod
+    def around(cls, command: click.Command, logger: Any) -> Command:  # noqa: ANN401  a logger, by the SDK's property
+        """Return the same command with clean endings."""
+        return cls(
+            name=command.name,
+            callback=command.callback,
+            params=command.params,
+            help=command.help,
+            context_settings=command.context_settings,
+            logger=logger,
+        )
+
+    def main(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  click's own signature
+        """Run the command and end the process."""
+        try:
+            return super().main(*arguments, **options)
+        except ConfigValidationError as error:
+            for sentence in error.errors:
+                self.logger.error("%s", sentence)  # noqa: TRY400  a traceback says nothing more
+        except AppcrmError as error:
+            self.logger.error("%s", error)  # noqa: TRY400  a traceback says nothing more
+        except BrokenPipeError:
+            # Python would complain again when it closes standard output.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            self.logger.error(  # noqa: TRY400  a traceback says nothing more
+                "the loader closed the pipe; see its own messages, then run again with the last state"
+            )
+        sys.exit(1)

@@ -1,0 +1,276 @@
+"""One read of all contacts or of what changed: which walk, from where, and what it leaves for the next run."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+from appcrm.contact import format_timestamp, parse_timestamp
+from appcrm.errors import (
+    ApiError,
+    CsrfRejected,
+    FatalError,
+    RateLimited,
+    RetriableError,
+    ServerFault,
+    Unauthenticated,
+)
+from tap_appcrm.backfill import Checkpoint, begin, first_page, prove, read_backfill, resumed_page
+from tap_appcrm.changes import Changes, NotSorted, bookmark_of, read_changes
+from tap_appcrm.idset import IdSet
+from tap_appcrm.pages import BY_CHANGE, NEWEST_FIRST
+from tap_appcrm.position import Backfill, OrderRefused
+from tap_appcrm.run import Rows, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from tap_appcrm.pages import SourcePage
+    from tap_appcrm.position import StreamState
+    from tap_appcrm.settings import TapSettings
+
+INCREMENTAL = "incremental"
+BACKFILL = "backfill"
+FULL_TABLE = "full_table"
+
+TRIES_BEFORE_REFUSED = 2
+ASK_AGAIN_AFTER = timedelta(days=7)
+MOST_SETTLING_WALKS = 3
+PAGES_WORTH_A_PROBE = 20
+
+logger = logging.getLogger("tap-appcrm")
+
+Step = Rows | Checkpoint
+
+
+class Reading:
+    """Reads one stream's contacts and keeps its state true at every step.
+
+    Args:
+        run: where it reads from and what it has read.
+        settings: of the tap.
+        state: of the stream, from the last run; brought up to date by ``save`` and at the end.
+        full_table: whether everything is read although there is a bookmark.
+        now: the local time, in UTC.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        settings: TapSettings,
+        state: StreamState,
+        *,
+        full_table: bool = False,
+        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    ) -> None:
+        self.run = run
+        self.state = state
+        self._settings = settings
+        self._now = now
+        self.mode = FULL_TABLE if full_table else BACKFILL if state.bookmark is None else INCREMENTAL
+        self.bookmark_before = state.bookmark
+        self.covers_all = False
+        """Whether every contact in the CRM was read, so that what was not seen is not there."""
+        self.table_version: int | None = None
+        self._position: Backfill | None = None
+
+    def save(self) -> None:
+        """Bring the state up to date with what was handed out so far; only right after a checkpoint."""
+        if self._position is not None:
+            self._position.seen = self.run.seen.to_text()
+            self.state.backfill = self._position
+
+    def resumable(self) -> Backfill | None:
+        """The position of an interrupted read that this one can go on from."""
+        position = self.state.backfill
+        if position is None or self.mode == INCREMENTAL:
+            return None
+        is_same = (
+            position.since == self._since
+            and position.filters == self._settings.filters
+            and (position.table_version is not None) == (self.mode == FULL_TABLE)
+        )
+        if not is_same:
+            logger.info(
+                "%s: the settings changed since the interrupted read; it begins anew", self.run.stream
+            )
+        return position if is_same else None
+
+    @property
+    def _since(self) -> str | None:
+        return None if self.mode == FULL_TABLE else self._settings.start_date
+
+    def steps(self) -> Iterator[Step]:
+        """Yield rows to emit and checkpoints; at the end, and only then, the bookmark has moved.
+
+        Raises:
+            ApiError: the API refused or failed.
+            Unproven: the read may be incomplete.
+        """
+        resumed = self.resumable()
+        if resumed is None:
+            self.state.backfill = None
+        elif resumed.scan_until is not None:
+            yield from self._scan(resumed)
+            return
+        newest = self._newest()
+        if newest is None or not newest.is_sorted(descending=True):
+            if newest is not None:
+                self._refuse("its rows come in another order")
+            yield from self._scan(None)
+            return
+        try:
+            if self.mode == INCREMENTAL:
+                changes = yield from read_changes(self.run, self._cutoff(self.bookmark_before), newest)
+                self.covers_all = newest.is_whole_table
+            else:
+                changes = yield from self._everything(newest, resumed)
+        except NotSorted:
+            self._refuse("its rows come in another order")
+            yield from self._scan(None)
+            return
+        self._finish(changes.bookmark)
+
+    def _finish(self, bookmark: str | None) -> None:
+        """Move the bookmark, never back."""
+        self.state.backfill = self._position = None
+        if bookmark is not None and (self.state.bookmark is None or bookmark > self.state.bookmark):
+            self.state.bookmark = bookmark
+
+    def _cutoff(self, moment: str | None) -> str:
+        """The moment from which rows are read: before the bookmark, for rows that were committed late."""
+        parsed = parse_timestamp(moment)
+        if parsed is None:
+            return self._since or ""
+        try:
+            early = format_timestamp(parsed - timedelta(seconds=self._settings.lookback_seconds))
+        except OverflowError:
+            early = ""
+        return max(early, self._since or "")
+
+    # Everything
+
+    def _everything(self, newest: SourcePage, resumed: Backfill | None) -> Generator[Step, None, Changes]:
+        since = self._since
+        if resumed is None and newest.is_whole_table:
+            changes = yield from read_changes(self.run, since or "", newest)
+            self.run.seen.update(newest.ids)
+            self.covers_all = True
+            return changes
+        if resumed is None and since is not None and self._few_since(newest, since):
+            return (yield from read_changes(self.run, since, newest))
+        if resumed is not None:
+            position = resumed
+            self.run.seen = IdSet.from_text(resumed.seen)
+            page = None if position.rows_below == 0 else resumed_page(self.run, position)
+            logger.info(
+                "%s: going on below id %d, after %d contacts",
+                self.run.stream,
+                position.below_id,
+                len(self.run.seen),
+            )
+        else:
+            page = first_page(self.run, newest.pages_told)
+            position = begin(page, bookmark_of(newest), since, self._settings.filters)
+        position.table_version = self.table_version
+        self._position = position
+        self.run.keeps_from = None if position.watermark is None else self._cutoff(position.watermark)
+        if page is not None:
+            yield from read_backfill(self.run, position, page)
+        changes = yield from self._changes_since(position)
+        yield from prove(self.run, position, total=self.run.total, is_settled=changes.at_once)
+        self.covers_all = True
+        return changes
+
+    def _changes_since(self, position: Backfill) -> Generator[Step, None, Changes]:
+        """Read what changed while pages by id were read, until one page shows all that is left of it."""
+        self.run.keeps_from = ""
+        mark = position.watermark
+        for _ in range(MOST_SETTLING_WALKS):
+            newest = self.run.workers.call(self.run.source.rows, NEWEST_FIRST, 1)
+            changes = yield from read_changes(self.run, self._cutoff(mark), newest)
+            if changes.at_once or changes.bookmark == mark:
+                break
+            mark = changes.bookmark
+        return changes
+
+    def _few_since(self, newest: SourcePage, since: str) -> bool:
+        """Whether walking back to the start date is cheaper than reading all by id; it may cost one probe."""
+        if newest.reaches_before(since):
+            return True
+        pages = newest.pages_told
+        if pages is None or pages <= PAGES_WORTH_A_PROBE:
+            return pages is not None
+        probe = self.run.workers.call(self.run.source.rows, BY_CHANGE, pages // 2)
+        return probe.newest is not None and probe.newest < since
+
+    # Where the order by updated_at is refused
+
+    def _newest(self) -> SourcePage | None:
+        """Read the newest page; None where the server refuses the order, now or lately."""
+        refused = self.state.order_refused
+        if refused is not None and refused.until > format_timestamp(self._now()):
+            logger.info("%s: order=updated_at was refused before; reading by id", self.run.stream)
+            return None
+        source, workers = self.run.source, self.run.workers
+        try:
+            try:
+                page = workers.call(lambda: source.rows(NEWEST_FIRST, 1, max_tries=TRIES_BEFORE_REFUSED))
+            except RetriableError as error:
+                if isinstance(error, ServerFault):
+                    raise
+                # Only the server's own failure may be a refusal; a bad line deserves all its tries.
+                page = workers.call(lambda: source.rows(NEWEST_FIRST, 1))
+        except (Unauthenticated, CsrfRejected, RateLimited):
+            raise
+        except (FatalError, ServerFault) as error:
+            self._refuse(f"status {error.status}")
+            return None
+        self.state.order_refused = None
+        return page
+
+    def _refuse(self, why: str) -> None:
+        logger.warning(
+            "%s: the server refuses order=updated_at (%s): every run reads all contacts by id instead, "
+            "and asks again in %d days",
+            self.run.stream,
+            why,
+            ASK_AGAIN_AFTER.days,
+        )
+        self.state.order_refused = OrderRefused(until=format_timestamp(self._now() + ASK_AGAIN_AFTER))
+
+    def _scan(self, resumed: Backfill | None) -> Iterator[Step]:
+        """Read all contacts by id and keep those that changed.
+
+        Rows that change behind the scan's back must be read by the next run, so the bookmark stops at the
+        server's time when the scan began.
+        """
+        refused = self.state.order_refused
+        since = self._cutoff(self.bookmark_before) if self.mode == INCREMENTAL else self._since
+        try:
+            page = first_page(self.run, None) if resumed is None else resumed_page(self.run, resumed)
+        except ApiError:
+            self.state.order_refused = None
+            raise
+        self.state.order_refused = refused
+        if resumed is None:
+            until = page.newest if page.server_time is None else format_timestamp(page.server_time)
+            position = begin(page, None, since, self._settings.filters)
+            position.scan_until = until or ""
+        else:
+            position = resumed
+            self.run.seen = IdSet.from_text(resumed.seen)
+        position.table_version = self.table_version
+        self.run.keeps_from = None
+        if self.mode != INCREMENTAL:
+            self._position = position
+        limit = position.scan_until or ""
+        for step in read_backfill(self.run, position, page):
+            if isinstance(step, Rows):
+                known = [stamp for stamp in step.stamps if stamp is not None and stamp <= limit]
+                position.watermark = max([position.watermark or "", *known]) or None
+            yield step
+        yield from prove(self.run, position, total=self.run.total, is_settled=True)
+        self.covers_all = True
+        self._finish(position.watermark)

@@ -1,0 +1,168 @@
+"""The tap's settings: those of the API, and its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from appcrm.client import MAX_PAGE_SIZE
+from appcrm.contact import canonical_timestamp
+from appcrm.errors import SettingsError
+from appcrm.settings import REQUIRED_SETTINGS, SETTINGS_SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+TAP_SETTINGS_SCHEMA: dict[str, dict[str, Any]] = {
+    "start_date": {
+        "type": ["string", "null"],
+        "format": "date-time",
+        "title": "Start date",
+        "description": "Contacts not updated since are left out",
+    },
+    "page_size": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": MAX_PAGE_SIZE,
+        "default": MAX_PAGE_SIZE,
+        "title": "Page size",
+        "description": "Contacts per request",
+    },
+    "query": {
+        "type": ["string", "null"],
+        "title": "Query",
+        "description": "Search text: only contacts that it finds are read",
+    },
+    "search_fields": {
+        "type": ["string", "null"],
+        "title": "Search fields",
+        "description": "Where the query searches, such as email:like;phones.number:=",
+    },
+    "search_match": {
+        "type": ["string", "null"],
+        "enum": ["and", "or", None],
+        "title": "Search match",
+        "description": "Whether all search fields must match (and) or any (or)",
+    },
+    "lookback_seconds": {
+        "type": "integer",
+        "minimum": 0,
+        "default": 60,
+        "title": "Lookback",
+        "description": "Seconds before the bookmark that each run reads again, for rows that were committed late",
+    },
+    "custom_fields": {
+        "type": "object",
+        "default": {},
+        "additionalProperties": {"type": "object"},
+        "title": "Custom fields",
+        "description": "Custom field name to JSON Schema, on top of what discovery finds",
+    },
+    "custom_fields_sample_pages": {
+        "type": "integer",
+        "minimum": 0,
+        "default": 1,
+        "title": "Sampled pages",
+        "description": "Pages that discovery reads to find custom fields; 0 turns it off",
+    },
+    "detect_deletes": {
+        "type": "boolean",
+        "default": False,
+        "title": "Detect deletes",
+        "description": "Emits a record with _sdc_deleted_at for each contact that is gone",
+    },
+    "receipt_path": {
+        "type": ["string", "null"],
+        "title": "Receipt path",
+        "description": "File for the run's receipt: JSON Lines, one object for each stream",
+    },
+    "emit_activate_version_messages": {
+        "type": "boolean",
+        "default": True,
+        "title": "Activate versions",
+        "description": "Whether a FULL_TABLE read ends with ACTIVATE_VERSION, so that loaders drop what is gone",
+    },
+}
+
+CONFIG_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": SETTINGS_SCHEMA | TAP_SETTINGS_SCHEMA,
+    "required": list(REQUIRED_SETTINGS),
+}
+
+
+@dataclass(frozen=True)
+class TapSettings:
+    """How to read; the API's own settings are apart."""
+
+    start_date: str | None
+    page_size: int
+    query: str | None
+    search_fields: str | None
+    search_match: str | None
+    lookback_seconds: int
+    custom_fields: dict[str, dict[str, Any]]
+    sample_pages: int
+    detect_deletes: bool
+    receipt_path: str | None
+    activates_versions: bool
+    concurrency: int
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> TapSettings:
+        """Read the tap's settings from a validated configuration.
+
+        Raises:
+            SettingsError: ``start_date`` is no moment.
+        """
+
+        def value(name: str) -> Any:  # noqa: ANN401  each setting has its own type
+            given = config.get(name)
+            schema = (SETTINGS_SCHEMA | TAP_SETTINGS_SCHEMA)[name]
+            return schema.get("default") if given is None else given
+
+        start_date = None
+        if value("start_date") is not None:
+            start_date = canonical_timestamp(str(value("start_date")))
+            if start_date is None:
+                raise SettingsError("start_date must be a date or a timestamp, such as 2026-01-23T00:00:00Z")
+        return cls(
+            start_date=start_date,
+            page_size=value("page_size"),
+            query=value("query") or None,
+            search_fields=value("search_fields") or None,
+            search_match=value("search_match") or None,
+            lookback_seconds=value("lookback_seconds"),
+            custom_fields=dict(value("custom_fields")),
+            sample_pages=value("custom_fields_sample_pages"),
+            detect_deletes=value("detect_deletes"),
+            receipt_path=value("receipt_path"),
+            activates_versions=value("emit_activate_version_messages"),
+            concurrency=value("concurrency"),
+        )
+
+    @property
+    def filters(self) -> list[str | None]:
+        """What narrows the contacts that a read can see."""
+        return [self.query, self.search_fields, self.search_match]
+
+
+def setting_error(path: Iterable[object], rule: str, wanted: object) -> str:
+    """Say in one sentence what a setting must be, without repeating its value, which may be a secret.
+
+    Args:
+        path: of the value in the configuration.
+        rule: the JSON Schema keyword that was broken.
+        wanted: the keyword's value.
+    """
+    name = ".".join(str(part) for part in path) or "the configuration"
+    if rule == "type":
+        kinds = wanted if isinstance(wanted, list) else [wanted]
+        return f"{name} must be of type {' or '.join(str(kind) for kind in kinds)}"
+    if rule == "minimum":
+        return f"{name} must be at least {wanted}"
+    if rule == "maximum":
+        return f"{name} must be at most {wanted}"
+    if rule == "enum" and isinstance(wanted, list):
+        return f"{name} must be one of {', '.join(str(choice) for choice in wanted if choice is not None)}"
+    return f"{name} is not what the setting takes ({rule})"

@@ -1,0 +1,114 @@
+"""The id sweep: every id in the CRM, page after page from the last to the first, and whether that can be trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tap_appcrm.idset import IdSet
+from tap_appcrm.pages import seek_last
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tap_appcrm.pages import SourcePage
+    from tap_appcrm.run import Run
+
+
+@dataclass
+class Sweep:
+    """What a sweep found.
+
+    ``wanted`` holds the page number of each id that the caller asked for.
+    """
+
+    ids: IdSet = field(default_factory=IdSet)
+    wanted: dict[int, int] = field(default_factory=dict)
+    first_total: int | None = None
+    last_total: int | None = None
+    drops: int = 0
+    rises: int = 0
+    in_order: bool = True
+    stopped_early: bool = False
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it saw each contact that was there from its first page to its last.
+
+        Serial and backwards, deletes cannot hide one. What the totals and the order of ids show must fit.
+        """
+        if not self.in_order:
+            return False
+        if self.first_total is None:
+            return True
+        return self.first_total - self.drops <= len(self.ids) <= self.first_total + self.rises
+
+
+def sweep(run: Run, wanted: Callable[[int, str | None], bool], enough: Callable[[Sweep], bool]) -> Sweep:
+    """Read all ids, serially and backwards.
+
+    Args:
+        run: the read in progress.
+        wanted: whether the caller wants to know where a version, id and ``updated_at``, stands.
+        enough: whether to stop early.
+    """
+    return run.workers.call(_sweep, run, wanted, enough)
+
+
+def _sweep(run: Run, wanted: Callable[[int, str | None], bool], enough: Callable[[Sweep], bool]) -> Sweep:
+    result = Sweep()
+    told = None if run.total is None else -(-run.total // run.page_size)
+    page = seek_last(run.source.stamps, told)
+    right: SourcePage | None = None
+    result.first_total = page.total
+    while True:
+        if right is not None:
+            _compare_totals(result, right, page)
+        _take(result, page, right, wanted)
+        if enough(result):
+            result.stopped_early = True
+            return result
+        if right is not None and _rose(right, page):
+            # Something came in, perhaps on the left, and pushed rows across the boundary into the page that
+            # was read before: look there again, and again here if it goes on.
+            again = run.source.stamps(right.number)
+            _compare_totals(result, page, again)
+            _take(result, again, None, wanted)
+            if _rose(page, again) or _fell(page, again):
+                right, page = again, run.source.stamps(page.number)
+                continue
+        if page.number == 1:
+            result.last_total = page.total
+            return result
+        right, page = page, run.source.stamps(page.number - 1)
+
+
+def _take(
+    result: Sweep, page: SourcePage, right: SourcePage | None, wanted: Callable[[int, str | None], bool]
+) -> None:
+    if page.ids != sorted(set(page.ids)):
+        result.in_order = False
+    if right is not None and page.ids and right.ids and page.ids[-1] >= right.ids[0]:
+        overlap = {number for number in page.ids if number >= right.ids[0]}
+        # After a delete the pages overlap, in ids that both show.
+        if not overlap <= set(right.ids):
+            result.in_order = False
+    for number, stamp in zip(page.ids, page.stamps, strict=True):
+        result.ids.add(number)
+        if wanted(number, stamp):
+            result.wanted[number] = page.number
+
+
+def _compare_totals(result: Sweep, before: SourcePage, after: SourcePage) -> None:
+    if before.total is None or after.total is None:
+        return
+    result.drops += max(0, before.total - after.total)
+    result.rises += max(0, after.total - before.total)
+
+
+def _rose(before: SourcePage, after: SourcePage) -> bool:
+    return before.total is not None and after.total is not None and after.total > before.total
+
+
+def _fell(before: SourcePage, after: SourcePage) -> bool:
+    return before.total is not None and after.total is not None and after.total < before.total

@@ -1,0 +1,276 @@
+"""The tap: settings, streams, discovery and the command line."""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+from functools import cached_property
+from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from singer_sdk import Tap
+from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
+from singer_sdk.plugin_base import JSONSchemaValidator, _ConfigInput
+from singer_sdk.singerlib import Catalog
+from singer_sdk.tap_base import CliTestOptionValue
+
+from appcrm.client import Client, ListQuery
+from appcrm.errors import AppcrmError, ConnectionFault, Forbidden, MalformedBody, NotFound, Unauthenticated
+from appcrm.schemas import load_schema
+from appcrm.settings import ApiSettings
+from tap_appcrm.command import Command, InputError
+from tap_appcrm.discovery import contacts_schema, sampled_rows
+from tap_appcrm.output import BufferedWriter
+from tap_appcrm.position import StateError, StreamState
+from tap_appcrm.receipt import Receipt, write_receipts
+from tap_appcrm.settings import CONFIG_SCHEMA, TapSettings, setting_error
+from tap_appcrm.streams import ContactAssociationsStream, ContactsStream
+from tap_appcrm.workers import Stop, Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+    import click
+    from singer_sdk import Stream
+    from singer_sdk.helpers.capabilities import CapabilitiesEnum
+
+TEST_TRIES = 3
+STREAM_ORDER = ("contacts", "contact_associations")
+"""Contacts first: associations are read of the contacts that the run emits."""
+
+
+class TapAppcrm(Tap):
+    """Reads every contact of AppCRM (Concord CRM), proven, in as few requests as can be."""
+
+    name = "tap-appcrm"
+    package_name = "appcrm-connectors"
+    config_jsonschema: ClassVar[dict[str, Any]] = copy.deepcopy(CONFIG_SCHEMA)
+    dynamic_catalog = True
+    message_writer_class = BufferedWriter
+    capabilities: ClassVar[list[CapabilitiesEnum]] = [
+        TapCapabilities.CATALOG,
+        TapCapabilities.STATE,
+        TapCapabilities.DISCOVER,
+        TapCapabilities.TEST,
+        TapCapabilities.ACTIVATE_VERSION,
+        PluginCapabilities.ABOUT,
+        PluginCapabilities.STREAM_MAPS,
+        PluginCapabilities.FLATTENING,
+        PluginCapabilities.BATCH,
+        PluginCapabilities.STRUCTURED_LOGGING,
+    ]
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401  the SDK's own signature
+        self.stop = Stop()
+        self._was_told = False
+        self.receipts: list[Receipt] = []
+        super().__init__(**options)
+
+    # Settings
+
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        """Check the settings; the messages never repeat a value, which may be a secret."""
+        schema = self.config_jsonschema
+        self.append_builtin_config(schema)
+        errors: list[str] = []
+        for error in JSONSchemaValidator(schema).iter_errors(self._config):
+            if error.validator == "required":
+                missing = [name for name in error.validator_value if name not in error.instance]
+                errors.extend(f"{name} is required" for name in missing)
+            else:
+                errors.append(setting_error(error.path, str(error.validator), error.validator_value))
+        unique = list(dict.fromkeys(errors))
+        if not unique:
+            try:
+                ApiSettings.from_config(self._config, user_agent=self._own_user_agent)
+                TapSettings.from_config(self._config)
+            except AppcrmError as error:
+                unique = [str(error)]
+        if unique and raise_errors:
+            raise ConfigValidationError("the settings cannot work", errors=unique, schema=schema)
+        return unique
+
+    @property
+    def _own_user_agent(self) -> str:
+        return f"{self.name}/{self.get_plugin_version()}"
+
+    @cached_property
+    def settings(self) -> TapSettings:
+        """How to read."""
+        return TapSettings.from_config(self.config)
+
+    @cached_property
+    def client(self) -> Client:
+        """The API."""
+        settings = ApiSettings.from_config(self.config, user_agent=self._own_user_agent)
+        return Client.from_settings(settings, sleep=self.stop.sleep)
+
+    @cached_property
+    def workers(self) -> Workers:
+        """Threads for requests."""
+        return Workers(self.settings.concurrency, self.stop)
+
+    # Streams
+
+    def discover_streams(self) -> Sequence[Stream]:
+        """Return both streams; custom fields are sampled only where no catalog tells them."""
+        sampled = [] if self.input_catalog is not None else self.workers.call(self._sample)
+        return [
+            ContactsStream(self, contacts_schema(sampled, self.settings.custom_fields)),
+            ContactAssociationsStream(self, load_schema("contact_associations")),
+        ]
+
+    def _sample(self) -> list[dict[str, Any]]:
+        return list(sampled_rows(self.client, self.settings))
+
+    @property
+    def streams(self) -> dict[str, Stream]:
+        """The streams in the order in which they are read."""
+        streams = super().streams
+        return {name: streams[name] for name in STREAM_ORDER if name in streams}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take the state of the last run.
+
+        Raises:
+            StateError: it cannot be understood, so that reading on would silently read everything again.
+        """
+        if not isinstance(state, dict) or (state.keys() - {"currently_syncing"} and "bookmarks" not in state):
+            raise StateError(
+                "the state has no bookmarks; expected the value of a STATE message of this tap. "
+                "Run without --state to read everything again"
+            )
+        bookmarks = state.get("bookmarks") or {}
+        if not isinstance(bookmarks, dict):
+            raise StateError(
+                "the state's bookmarks are not an object; run without --state to read everything again"
+            )
+        for name in STREAM_ORDER:
+            StreamState.parse(name, bookmarks.get(name, {}))
+        super().load_state({**state, "bookmarks": bookmarks})
+
+    def write_receipts(self) -> None:
+        """Write what is known of each stream so far, where a setting says to."""
+        if self.settings.receipt_path:
+            write_receipts(self.settings.receipt_path, self.receipts)
+
+    # The process
+
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002  the signal module's
+        """Ask the run to end where output and state are whole; a second signal ends it at once."""
+        if self._was_told:
+            raise SystemExit(128 + signum)
+        self._was_told = True
+        self.logger.info("Told to end; writing the state first")
+        self.stop.tell(signum)
+
+    @classmethod
+    def get_singer_command(cls) -> click.Command:
+        """Return the command line."""
+        return Command.around(super().get_singer_command(), cls.logger)
+
+    @classmethod
+    def invoke(  # type: ignore[override]  # as the SDK's own class does
+        cls,
+        *,
+        about: bool = False,
+        about_format: str | None = None,
+        config: _ConfigInput | None = None,
+        state: IO[str] | None = None,
+        catalog: IO[str] | None = None,
+    ) -> None:
+        """Read the selected streams."""
+        super(Tap, cls).invoke(about=about, about_format=about_format)
+        cls.print_version(print_fn=cls.logger.info)
+        config = config or _ConfigInput()
+        tap = cls(
+            config=config.config,
+            parse_env_config=config.parse_env,
+            state=None if state is None else read_json(state, "state"),
+            catalog=None if catalog is None else read_catalog(catalog),
+        )
+        tap.sync_all()
+        sys.stdout.flush()
+
+    @classmethod
+    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> _ConfigInput:
+        """Read the settings from files and the environment."""
+        try:
+            return super().cb_config(ctx, param, value)
+        except FileNotFoundError as error:
+            raise InputError(f"--config: {error}") from error
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(f"--config: {', '.join(value)} cannot be read as a JSON object") from error
+
+    @classmethod
+    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
+        """Check address, token and permission; ``--test=schema`` writes the schemas instead."""
+        if value != CliTestOptionValue.All.value:
+            super().cb_test(ctx, param, value)
+            return
+        config: _ConfigInput = ctx.params.get("config", _ConfigInput())
+        tap = cls(config=config.config, parse_env_config=config.parse_env, setup_mapper=False)
+        tap.check_connection()
+        ctx.exit()
+
+    def check_connection(self) -> None:
+        """Ask for one contact, in at most three requests, and say what is wrong if anything is.
+
+        Raises:
+            InputError: address, token or permission is wrong.
+        """
+        try:
+            page = self.workers.call(
+                lambda: self.client.list_contacts(ListQuery(per_page=1), max_tries=TEST_TRIES)
+            )
+        except AppcrmError as error:
+            raise InputError(f"{what_is_wrong(error)}: {error}") from error
+        seen = "an unknown number of" if page.total is None else page.total
+        self.logger.info("The address, the token and its permission are good: it may see %s contacts", seen)
+
+
+def what_is_wrong(error: AppcrmError) -> str:
+    """Name the part of the connection that an error points at."""
+    if isinstance(error, Unauthenticated):
+        return "The address is good, the token is not"
+    if isinstance(error, Forbidden):
+        return "The address and the token are good, but the token's user may not list contacts"
+    if isinstance(error, (NotFound, MalformedBody, ConnectionFault)):
+        return "The address does not lead to the API"
+    return "The API could not be tried"
+
+
+def read_json(file: IO[str], what: str) -> dict[str, Any]:
+    """Read a JSON object from a file of the command line.
+
+    Raises:
+        InputError: it holds something else.
+    """
+    try:
+        content = json.load(file)
+    except ValueError:
+        _refuse(what, file)
+    if not isinstance(content, dict):
+        _refuse(what, file)
+    return content
+
+
+def read_catalog(file: IO[str]) -> Catalog:
+    """Read a catalog from a file of the command line.
+
+    Raises:
+        InputError: it is none.
+    """
+    content = read_json(file, "catalog")
+    try:
+        if not isinstance(content.get("streams"), list):
+            _refuse("catalog", file)
+        return Catalog.from_dict(content)
+    except (KeyError, TypeError, AttributeError, ValueError):
+        _refuse("catalog", file)
+
+
+def _refuse(what: str, file: IO[str]) -> NoReturn:
+    raise InputError(f"--{what}: {file.name} is not a {what} in JSON")
