@@ -157,13 +157,6 @@ EXACT: dict[str, type | tuple[type, ...]] = {
     "array": list,
     "object": dict,
 }
-    "string": str,
-    "integer": int,
-    "number": (int, float),
-    "boolean": bool,
-    "array": list,
-    "object": dict,
-}
 
 
 def _any_kind(takers: list[tuple[str, Callable[[Any], Any]]]) -> Callable[[Any], Any]:
