@@ -1,1 +1,1 @@
-"""target-appcrm: Singer records into AppCRM contacts."""
+"""Singer target that applies every change to AppCRM once, in as few requests as can be."""

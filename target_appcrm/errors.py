@@ -1,0 +1,52 @@
+"""What can go wrong with the input, a record or a whole run.
+
+AppcrmError
+├── InputError             a message that cannot be read; what came before it was written
+│   ├── RecordBeforeSchema a RECORD of a stream without a SCHEMA
+│   └── UnknownStream      a SCHEMA of a stream that goes nowhere
+├── Unwritable             one record that is refused
+├── RunStopped             the run ended before its input did
+└── RunIncomplete          the run ended, and not all of it was done
+"""
+
+from __future__ import annotations
+
+from singer_sdk.exceptions import RecordsWithoutSchemaException
+
+from appcrm.errors import AppcrmError
+
+
+class InputError(AppcrmError):
+    """A message that cannot be read: the text names its line, never its content."""
+
+
+class RecordBeforeSchema(InputError, RecordsWithoutSchemaException):
+    """A RECORD that came before its stream's SCHEMA."""
+
+
+class UnknownStream(InputError):
+    """A stream that is neither ``contacts`` nor ``contact_associations``."""
+
+
+class Unwritable(AppcrmError):
+    """One record that is refused.
+
+    Args:
+        reason: for the receipt; it may name values.
+        cause: for the summary, which groups by it; it never names values.
+        status: the HTTP status behind it, if any.
+    """
+
+    def __init__(self, reason: str, *, cause: str | None = None, status: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.cause = cause or reason
+        self.status = status
+
+
+class RunStopped(AppcrmError):
+    """The run ended before its input did: the text says why and which setting to change."""
+
+
+class RunIncomplete(AppcrmError):
+    """All of the input was read, but not all of it was done: the text says what was not."""

@@ -1,0 +1,101 @@
+"""Contacts by their keys, kept outside of memory, however many there are."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from target_appcrm.matching import key_values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from target_appcrm.matching import Contact, MatchKey
+
+CACHE_KIB = 16_384
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+
+class ContactIndex:
+    """Contacts in a private temporary database that vanishes with the process; safe to share between threads.
+
+    Args:
+        key_fields: what contacts are found by.
+    """
+
+    def __init__(self, key_fields: Sequence[str]) -> None:
+        self._key_fields = tuple(key_fields)
+        self._lock = threading.Lock()
+        # An empty name makes a database that spills into an unlinked file, which nobody else can open.
+        self._database = sqlite3.connect("", check_same_thread=False, isolation_level=None)
+        self._database.executescript(
+            f"""
+            PRAGMA journal_mode = OFF;
+            PRAGMA synchronous = OFF;
+            PRAGMA cache_size = -{CACHE_KIB};
+            CREATE TABLE contacts (id INTEGER PRIMARY KEY, content BLOB NOT NULL);
+            CREATE TABLE keys (field TEXT, value TEXT, id INTEGER, PRIMARY KEY (field, value, id)) WITHOUT ROWID;
+            CREATE INDEX keys_by_id ON keys (id);
+            """
+        )
+        self.count = 0
+
+    def put(self, contacts: Iterable[Contact]) -> None:
+        """Add contacts, or replace those with the same id."""
+        with self._lock:
+            self._database.execute("BEGIN")
+            for contact in contacts:
+                self._remove(contact["id"])
+                self._database.execute(
+                    "INSERT INTO contacts VALUES (?, ?)", (contact["id"], _ENCODER.encode(contact))
+                )
+                self._database.executemany(
+                    "INSERT OR IGNORE INTO keys VALUES (?, ?, ?)",
+                    [
+                        (field, value, contact["id"])
+                        for field in self._key_fields
+                        for value, _ in key_values(field, contact)
+                    ],
+                )
+                self.count += 1
+            self._database.execute("COMMIT")
+
+    def remove(self, contact_id: int) -> None:
+        """Forget a contact."""
+        with self._lock:
+            self._remove(contact_id)
+
+    def _remove(self, contact_id: int) -> None:
+        if self._database.execute("DELETE FROM contacts WHERE id = ?", (contact_id,)).rowcount:
+            self._database.execute("DELETE FROM keys WHERE id = ?", (contact_id,))
+            self.count -= 1
+
+    def get(self, contact_id: int) -> Contact | None:
+        """Return one contact, or None."""
+        with self._lock:
+            row = self._database.execute(
+                "SELECT content FROM contacts WHERE id = ?", (contact_id,)
+            ).fetchone()
+        return None if row is None else msgspec.json.decode(row[0])
+
+    def find(self, key: MatchKey) -> list[Contact]:
+        """Return the contacts that a key means."""
+        with self._lock:
+            rows = self._database.execute(
+                "SELECT content FROM keys JOIN contacts USING (id) WHERE field = ? AND value = ? ORDER BY id",
+                (key.field, key.value),
+            ).fetchall()
+        return [msgspec.json.decode(content) for (content,) in rows]
+
+    def ids(self) -> set[int]:
+        """Return the ids of all contacts."""
+        with self._lock:
+            return {number for (number,) in self._database.execute("SELECT id FROM contacts")}
+
+    def close(self) -> None:
+        """Give the space back."""
+        with self._lock:
+            self._database.close()

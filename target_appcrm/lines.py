@@ -1,0 +1,46 @@
+"""Files of JSON lines that hold personal data: private, appended to, whole after a crash."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import IO, TYPE_CHECKING, Any
+
+import msgspec
+
+from appcrm.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_ENCODER = msgspec.json.Encoder(enc_hook=str, decimal_format="number")
+
+
+def encode_line(message: Mapping[str, Any]) -> bytes:
+    """Encode one message as a line, even where a text is no valid Unicode or a number is not finite."""
+    try:
+        return _ENCODER.encode(message) + b"\n"
+    except (UnicodeEncodeError, OverflowError, TypeError, ValueError):
+        return json.dumps(message, default=str).encode() + b"\n"
+
+
+def open_private(path: str, setting: str) -> IO[bytes]:
+    """Open a file to append to, readable by its owner only, after a whole last line.
+
+    Raises:
+        SettingsError: it cannot be opened.
+    """
+    try:
+        folder = os.path.dirname(path)  # noqa: PTH120  the path is a setting, shown as it was given
+        if folder:
+            os.makedirs(folder, exist_ok=True)  # noqa: PTH103  the same
+        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        size = os.fstat(handle).st_size
+        if size and os.pread(handle, 1, size - 1) != b"\n":
+            # A run that was killed while it wrote leaves half a line.
+            os.write(handle, b"\n")
+        return os.fdopen(handle, "ab")
+    except OSError as error:
+        raise SettingsError(
+            f"{setting}: {path} cannot be written ({error.strerror}); set another path"
+        ) from error

@@ -1,0 +1,518 @@
+"""Finds the contacts that records mean, in as few requests as the server allows."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
+
+from appcrm.client import MAX_PAGE_SIZE, ListQuery, Page
+from appcrm.contact import BODY_ASSOCIATIONS, normalise
+from appcrm.errors import (
+    BadRequest,
+    CsrfRejected,
+    Forbidden,
+    InvalidRecord,
+    NotFound,
+    ServerFault,
+    SettingsError,
+    Unauthenticated,
+)
+from target_appcrm.matching import EMAIL, ID, PHONE, MatchKey, holds, key_values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from appcrm.client import Client
+    from appcrm.errors import ApiError
+    from target_appcrm.index import ContactIndex
+    from target_appcrm.matching import Contact
+    from target_appcrm.settings import TargetSettings
+    from target_appcrm.workers import Workers
+
+    Keys = tuple[MatchKey, ...]
+
+VALUES_PER_SEARCH = 100
+LONGEST_QUERY_BYTES = 6_000
+"""Of one search's encoded text; common servers take a request line of 8 KB."""
+FEWEST_FOR_IN = 3
+PROBE_TRIES = 2
+PHONE_TAIL_DIGITS = 4
+
+logger = logging.getLogger("target-appcrm")
+
+
+class Costs(NamedTuple):
+    """What is known when it is decided whether to page through the CRM.
+
+    Args:
+        keys: still to be looked up.
+        searched: searches so far in this run.
+        takes_in: whether a search takes many values; None where that is not known yet.
+        pages: of the CRM that are still to be read; None where its size is not known.
+    """
+
+    keys: int
+    searched: int
+    takes_in: bool | None
+    pages: int | None
+
+
+def searches_for(keys: int, *, takes_in: bool | None) -> int:
+    """Return how many searches so many keys take."""
+    return keys if takes_in is False else -(-keys // VALUES_PER_SEARCH)
+
+
+def is_paging_cheaper(costs: Costs) -> bool:
+    """Whether to read the whole CRM once instead of going on searching.
+
+    Without ``in`` a search costs a request per key, so the CRM is read as soon as that would have paid. With it,
+    searching costs no more than reading until there are more keys than contacts; a run that goes on and on is
+    switched over at twice the price, because it may also end with the next record.
+    """
+    if costs.pages is None:
+        return False
+    now = searches_for(costs.keys, takes_in=costs.takes_in)
+    allowed = costs.pages if costs.takes_in is False else 2 * costs.pages
+    return now > costs.pages or costs.searched + now > allowed
+
+
+def is_size_worth_asking(costs: Costs) -> bool:
+    """Whether to spend a request on the CRM's size, which is also its first page."""
+    return costs.searched + searches_for(costs.keys, takes_in=costs.takes_in) > 1 + (costs.takes_in is False)
+
+
+def batches(values: Sequence[str], *, most: int = VALUES_PER_SEARCH) -> list[list[str]]:
+    """Split values into searches that fit a request line."""
+    found: list[list[str]] = []
+    size = 0
+    for value in values:
+        length = len(quote(value, safe="|:;,")) + 1
+        if not found or size + length > LONGEST_QUERY_BYTES or len(found[-1]) >= most:
+            found.append([])
+            size = 0
+        found[-1].append(value)
+        size += length
+    return found
+
+
+class Found:
+    """Contacts found for the keys of many records, and the keys that the server would not look up.
+
+    Args:
+        key_fields: what contacts are found by.
+    """
+
+    def __init__(self, key_fields: Sequence[str]) -> None:
+        self._key_fields = key_fields
+        self.contacts: dict[int, Contact] = {}
+        self.failed: dict[tuple[str, str], ApiError] = {}
+        self._by_token: dict[tuple[str, str], list[Contact]] = {}
+
+    def add(self, contacts: Iterable[Contact]) -> None:
+        """Take contacts in."""
+        for contact in contacts:
+            self.contacts[contact["id"]] = contact
+            for field in self._key_fields:
+                for value, _ in key_values(field, contact):
+                    self._by_token.setdefault((field, value), []).append(contact)
+
+    def of(self, keys: Keys) -> dict[int, Contact]:
+        """Return the contacts that any of a record's keys mean, by id."""
+        return {
+            contact["id"]: self.contacts[contact["id"]]
+            for key in keys
+            for contact in self._by_token.get(key.token, ())
+        }
+
+    def answers(self, key: MatchKey, keys: Keys) -> bool:
+        """Whether a contact that another key of the record found holds this one, too."""
+        return any(
+            holds(contact, key)
+            for other in keys
+            if other.token != key.token
+            for contact in self._by_token.get(other.token, ())
+        )
+
+
+class Lookups:
+    """Finds contacts by search or in an index of the whole CRM, whichever costs fewer requests.
+
+    Args:
+        index: filled when the CRM is paged through, or holding what a dry run planned.
+        read_only: whether this is a dry run, whose plans in the index go before what the CRM holds.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        settings: TargetSettings,
+        workers: Workers,
+        index: ContactIndex,
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._workers = workers
+        self._index = index
+        self._takes_in: dict[str, bool] = {}
+        self._takes_include: bool | None = None
+        self._searched: dict[str, int] = {}
+        self._found = Found(settings.key_fields)
+        self._is_page_one_fresh = False
+        self._first_page: Page[dict[str, Any]] | None = None
+        self._samples: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._meanwhile: dict[int, Contact | None] | None = None
+        self.is_complete = False
+        """Whether the index holds the whole CRM."""
+        self.is_proven = False
+        """Whether it was read without any row slipping through."""
+
+    # What others need
+
+    def find(self, keysets: Iterable[Keys], *, with_associations: bool = False) -> Found:
+        """Find the contacts that any of the keys mean.
+
+        A key that a contact already found holds itself is not looked up again.
+
+        Raises:
+            ApiError: the CRM cannot be searched or listed.
+            SettingsError: a match key that no contact has.
+        """
+        self._is_page_one_fresh = False
+        pending = [keys for keys in keysets if keys]
+        found = self._found = Found(self._settings.key_fields)
+        for field in self._order():
+            wanted = {
+                key.token: key
+                for keys in pending
+                for key in keys
+                if key.field == field and not found.answers(key, keys)
+            }
+            if wanted:
+                found.add(self._find_field(field, list(wanted.values()), include=with_associations))
+        doubtful = [keys for keys in pending if self._is_absence_doubtful(keys) and not found.of(keys)]
+        if doubtful:
+            found.add(self._find_closely(doubtful))
+        return found
+
+    def find_again(self, keys: Keys) -> dict[int, Contact]:
+        """Search one record's keys once more, each on its own: for a create whose outcome is unknown."""
+        found: dict[int, Contact] = {}
+        for key in keys:
+            found |= {contact["id"]: contact for contact in self._search_one(key)}
+        return found
+
+    def total(self) -> int | None:
+        """Return how many contacts the CRM says it has."""
+        return self._page_one().total
+
+    def remember(self, contact: Contact) -> None:
+        """Note a contact as a write left it, or as a dry run would have."""
+        with self._lock:
+            if self._meanwhile is not None:
+                self._meanwhile[contact["id"]] = contact
+            elif self.is_complete or self._settings.dry_run:
+                self._index.put([contact])
+
+    def forget(self, contact_id: int) -> None:
+        """Note that a contact is gone."""
+        with self._lock:
+            if self._meanwhile is not None:
+                self._meanwhile[contact_id] = None
+            self._index.remove(contact_id)
+
+    # Search or page
+
+    def _order(self) -> list[str]:
+        """Fields in the order of the setting, the id last: a contact found otherwise tells its id for nothing."""
+        fields = [field for field in self._settings.key_fields if field != ID]
+        return [*fields, *(field for field in self._settings.key_fields if field == ID)]
+
+    def _find_field(self, field: str, keys: list[MatchKey], *, include: bool) -> list[Contact]:
+        if self.is_complete:
+            return self._from_index(keys)
+        if is_size_worth_asking(self._costs(field, len(keys))):
+            self._page_one(include=include)
+            if self._is_page_one_all() or is_paging_cheaper(self._costs(field, len(keys))):
+                return self._read_then_find(keys, include=include)
+        together = [key for key in keys if "," not in key.shown]
+        if len(together) >= FEWEST_FOR_IN and self._takes_in.get(field) is not False:
+            contacts = self._search_many(field, together, include=include)
+            if contacts is not None:
+                alone = [key for key in keys if "," in key.shown]
+                contacts += self._search_each(alone, include=include)
+                return self._with_plans(contacts, keys)
+            self._page_one(include=include)
+            if self._is_page_one_all() or is_paging_cheaper(self._costs(field, len(keys))):
+                return self._read_then_find(keys, include=include)
+        try:
+            return self._with_plans(self._search_each(keys, include=include), keys)
+        except (Forbidden, ServerFault):
+            if field in (EMAIL, ID):
+                raise
+            logger.warning("The CRM cannot be searched by %s, so all of its contacts are read once", field)
+            return self._read_then_find(keys, include=include)
+
+    def _costs(self, field: str, keys: int) -> Costs:
+        page = self._first_page
+        return Costs(
+            keys=keys,
+            searched=sum(self._searched.values()),
+            takes_in=self._takes_in.get(field),
+            pages=None if page is None else _pages_left(page),
+        )
+
+    def _from_index(self, keys: Iterable[MatchKey]) -> list[Contact]:
+        return [contact for key in keys for contact in self._index.find(key)]
+
+    def _with_plans(self, contacts: list[Contact], keys: Iterable[MatchKey]) -> list[Contact]:
+        """Put what a dry run planned before what the CRM holds."""
+        if not self._settings.dry_run:
+            return contacts
+        planned = [self._index.get(contact["id"]) or contact for contact in contacts]
+        return [*planned, *self._from_index(keys)]
+
+    # Searching
+
+    def _search_many(self, field: str, keys: list[MatchKey], *, include: bool) -> list[Contact] | None:
+        """Search many values at once; None where the server does not take that."""
+        values: dict[str, None] = {}
+        for key in keys:
+            values[key.shown] = None
+            if field in (EMAIL, PHONE):
+                values[key.value] = None
+        plan = batches(list(values))
+        contacts: list[Contact] | None = []
+        if field not in self._takes_in:
+            contacts = self._probe_in(field, keys, plan.pop(0), include=include)
+            self._takes_in[field] = contacts is not None
+            if contacts is None:
+                return None
+
+        def search(some: list[str]) -> list[Contact]:
+            try:
+                return self._search(field, some, "in", include=include)
+            except (BadRequest, InvalidRecord):
+                # One value that the server chokes on must not hide the others.
+                return [contact for key in keys if key.shown in some for contact in self._search_safely(key)]
+
+        return [*(contacts or ()), *(c for some in self._workers.map_urgent(search, plan) for c in some)]
+
+    def _search_each(self, keys: list[MatchKey], *, include: bool) -> list[Contact]:
+        found = self._workers.map_urgent(lambda key: self._search_safely(key, include=include), keys)
+        return [contact for some in found for contact in some]
+
+    def _search_safely(self, key: MatchKey, *, include: bool = False) -> list[Contact]:
+        """Search one value; where the server refuses just this one, only its records suffer."""
+        try:
+            return self._search_one(key, include=include)
+        except (BadRequest, InvalidRecord) as error:
+            self._found.failed[key.token] = error
+            return []
+
+    def _probe_in(
+        self, field: str, keys: list[MatchKey], values: list[str], *, include: bool
+    ) -> list[Contact] | None:
+        """Try the first batch; an answer without several of its contacts proves nothing unless it has a known one."""
+        sample = self._samples.get(field)
+        for _ in range(2):
+            asked = values if sample is None else [*values, sample]
+            try:
+                contacts = self._search(field, asked, "in", include=include, max_tries=PROBE_TRIES)
+            except (BadRequest, Forbidden, InvalidRecord, NotFound, ServerFault):
+                return None
+            hit = {key.token for key in keys if any(holds(contact, key) for contact in contacts)}
+            if len(hit) >= 2 or (sample is not None and _holds_value(contacts, field, sample)):
+                return contacts
+            if sample is not None:
+                return None
+            self._page_one(include=include)
+            sample = self._samples.get(field)
+            if sample is None or self._is_page_one_all():
+                return None
+        return None
+
+    def _search_one(self, key: MatchKey, *, include: bool = False) -> list[Contact]:
+        """Search one value, in the record's form and in the compared one."""
+        if key.field == ID:
+            return self._retrieve(int(key.value))
+        contacts = self._search(key.field, [key.shown], "=", include=include)
+        if key.field == PHONE and key.value != key.shown and not any(holds(c, key) for c in contacts):
+            contacts += self._search(key.field, [key.value], "=", include=include)
+        return [contact for contact in contacts if holds(contact, key)]
+
+    def _search(
+        self, field: str, values: list[str], operator: str, *, include: bool, max_tries: int | None = None
+    ) -> list[Contact]:
+        fields = f"{field}:{operator}"
+        asked = BODY_ASSOCIATIONS if include and self._takes_include is not False else ()
+
+        def send(include_names: Sequence[str]) -> list[dict[str, Any]]:
+            self._searched[field] = self._searched.get(field, 0) + 1
+            return self._client.search_contacts(
+                ",".join(values), search_fields=fields, include=include_names, max_tries=max_tries
+            )
+
+        return self._learn(self._including(send, asked))
+
+    def _retrieve(self, contact_id: int) -> list[Contact]:
+        self._searched[ID] = self._searched.get(ID, 0) + 1
+        try:
+            return self._learn([self._client.retrieve_contact(contact_id)])
+        except NotFound:
+            return []
+        except Forbidden:
+            # The token may not see it, so it cannot be what the record means.
+            return []
+
+    def _including(
+        self, send: Callable[[Sequence[str]], list[dict[str, Any]]], asked: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """Ask for associations once; a server that refuses, or leaves them out, is not asked again."""
+        if not asked or self._takes_include is not None:
+            return send(asked)
+        try:
+            rows = send(asked)
+        except (Unauthenticated, CsrfRejected):
+            raise
+        except (BadRequest, Forbidden, InvalidRecord, NotFound, ServerFault):
+            rows = send(())
+            self._takes_include = False
+            return rows
+        if rows:
+            self._takes_include = all(name in row for row in rows for name in asked)
+        return rows
+
+    # Absence that would double a contact if it were wrong
+
+    def _is_absence_doubtful(self, keys: Keys) -> bool:
+        """Whether a contact may be there although no key found it, and nothing unique would stop a second one."""
+        if any(key.field == EMAIL for key in keys):
+            return False
+        if self.is_complete:
+            return not self.is_proven
+        return any(key.field == PHONE for key in keys)
+
+    def _find_closely(self, keysets: list[Keys]) -> list[Contact]:
+        """Look for phones however the CRM writes them, and again for what an unproven index does not hold."""
+        keys = {key.token: key for keys in keysets for key in keys}
+
+        def look(key: MatchKey) -> list[Contact]:
+            if key.field != PHONE:
+                return self._search_one(key)
+            tail = key.value[-PHONE_TAIL_DIGITS:]
+            return [
+                contact
+                for contact in self._search(PHONE, [tail], "like", include=False)
+                if holds(contact, key)
+            ]
+
+        found = self._workers.map_urgent(look, list(keys.values()))
+        return self._with_plans([contact for some in found for contact in some], list(keys.values()))
+
+    # Paging through the CRM
+
+    def _page_one(self, *, include: bool = False, fresh: bool = False) -> Page[dict[str, Any]]:
+        if self._first_page is None or (fresh and not self._is_page_one_fresh):
+            self._first_page = self._list(1, include=include)
+            self._is_page_one_fresh = True
+            for contact in self._learn(self._first_page.rows):
+                for field in self._settings.key_fields:
+                    for value, shown in key_values(field, contact):
+                        if value and "," not in shown:
+                            self._samples.setdefault(field, shown)
+            self._check_custom_keys(self._first_page.rows)
+        return self._first_page
+
+    def _check_custom_keys(self, rows: list[dict[str, Any]]) -> None:
+        """Refuse to match on a field that no contact has: it is mistyped, and every record would be created."""
+        for name in self._settings.custom_keys:
+            if rows and not any(name in row for row in rows):
+                setting = "external_id_field" if name == self._settings.external_id_field else "match_on"
+                raise SettingsError(f"{setting} names {name}, but the CRM's contacts have no such field")
+
+    def _is_page_one_all(self) -> bool:
+        page = self._first_page
+        return (
+            self._is_page_one_fresh
+            and page is not None
+            and page.total is not None
+            and len(page.rows) >= page.total
+        )
+
+    def _list(self, page: int, *, include: bool) -> Page[dict[str, Any]]:
+        asked = BODY_ASSOCIATIONS if include and self._takes_include is not False else ()
+        pages: list[Page[dict[str, Any]]] = []
+
+        def send(include_names: Sequence[str]) -> list[dict[str, Any]]:
+            pages.append(self._client.list_contacts(ListQuery(include=tuple(include_names)), page))
+            return pages[-1].rows
+
+        self._including(send, asked)
+        return pages[-1]
+
+    def _read_then_find(self, keys: list[MatchKey], *, include: bool) -> list[Contact]:
+        self._read_all(include=include)
+        return self._from_index(keys)
+
+    def _read_all(self, *, include: bool) -> None:
+        """Read every page into the index, side by side; where the count does not agree, once more from the end."""
+        if self.is_complete:
+            return
+        planned = [contact for i in self._index.ids() if (contact := self._index.get(i)) is not None]
+        with self._lock:
+            # What is written from here on is newer than what a page may show.
+            self._meanwhile = {}
+        first = self._page_one(include=include, fresh=True)
+        totals = [first.total]
+        self._index.put(self._learn(first.rows))
+        if first.total is None:
+            self._read_until_empty(include=include)
+        else:
+            last = _page_count(first)
+
+            def read(page: int) -> None:
+                read_page = self._list(page, include=include)
+                totals.append(read_page.total)
+                self._index.put(self._learn(read_page.rows))
+
+            if not self._is_page_one_all():
+                self._workers.map_urgent(read, range(2, last + 1))
+                if self._index.count != totals[-1] or len(set(totals)) > 1:
+                    for page in range(last + 1, 0, -1):
+                        read(page)
+            self.is_proven = self._index.count == totals[-1]
+        with self._lock:
+            self._index.put(planned)
+            self._index.put(contact for contact in self._meanwhile.values() if contact is not None)
+            for contact_id in [number for number, contact in self._meanwhile.items() if contact is None]:
+                self._index.remove(contact_id)
+            self._meanwhile = None
+            self.is_complete = True
+
+    def _read_until_empty(self, *, include: bool) -> None:
+        page = 2
+        while rows := self._list(page, include=include).rows:
+            self._index.put(self._learn(rows))
+            page += 1
+
+    def _learn(self, rows: Iterable[dict[str, Any]]) -> list[Contact]:
+        names = self._settings.custom_names
+        return [normalise(row, names) for row in rows if isinstance(row.get("id"), int)]
+
+
+def _holds_value(contacts: Iterable[Contact], field: str, shown: str) -> bool:
+    wanted = {value for contact in contacts for value, _ in key_values(field, contact)}
+    sample = key_values(field, {field: shown, "phones": [{"number": shown}]})
+    return bool(sample) and sample[0][0] in wanted
+
+
+def _page_count(page: Page[Any]) -> int:
+    size = page.per_page or len(page.rows) or MAX_PAGE_SIZE
+    return max(1, -(-(page.total or 0) // size))
+
+
+def _pages_left(page: Page[Any]) -> int | None:
+    return None if page.total is None else _page_count(page) - 1

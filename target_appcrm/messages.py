@@ -1,0 +1,103 @@
+"""Reads Singer messages line by line; what cannot be read is named by its line, never shown."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from contextlib import nullcontext
+from typing import IO, TYPE_CHECKING, Any
+
+import msgspec
+from singer_sdk.contrib.msgspec import MsgSpecReader, decoder
+
+from target_appcrm.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+REQUIRED_KEYS: dict[str, frozenset[str]] = {
+    "SCHEMA": frozenset({"stream", "schema"}),
+    "RECORD": frozenset({"stream", "record"}),
+    "STATE": frozenset({"value"}),
+    "ACTIVATE_VERSION": frozenset({"stream", "version"}),
+    "BATCH": frozenset({"stream", "encoding", "manifest"}),
+}
+
+
+class LineReader(MsgSpecReader):
+    """Hands messages to their callbacks, and knows the present line's number and size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line_number = 0
+        self.line_chars = 0
+        self.is_waiting = False
+        """Whether it waits for input, where a signal may end it at once."""
+        self.around_input: Callable[[], AbstractContextManager[None]] = nullcontext
+        """Entered while input is read."""
+
+    def process_lines(
+        self, file_input: IO[str] | None, callbacks: dict[str, Callable[[dict[str, Any]], None]]
+    ) -> Counter[str]:
+        """Read all lines and count them by type.
+
+        Raises:
+            InputError: a line that is no message of a known type.
+        """
+        with self.around_input():
+            return self._process_lines(file_input or sys.stdin, callbacks)
+
+    def _process_lines(
+        self, lines: IO[str], callbacks: dict[str, Callable[[dict[str, Any]], None]]
+    ) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        while line := self._next_line(lines):
+            self.line_number += 1
+            self.line_chars = len(line)
+            if not line.strip():
+                continue
+            message = self.deserialize_json(line)
+            kind = self._checked_type(message)
+            callbacks[kind](message)
+            counts[kind] += 1
+        return counts
+
+    def _next_line(self, lines: IO[str]) -> str:
+        self.is_waiting = True
+        try:
+            return lines.readline()
+        except UnicodeDecodeError as error:
+            raise InputError(f"line {self.line_number + 1} is not UTF-8 text") from error
+        finally:
+            self.is_waiting = False
+
+    def deserialize_json(self, line: str) -> dict[str, Any]:
+        """Read one line.
+
+        Raises:
+            InputError: it is not JSON.
+        """
+        try:
+            message: dict[str, Any] = decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+            raise InputError(f"line {self.line_number} of the input is not JSON") from error
+        return message
+
+    def _checked_type(self, message: object) -> str:
+        where = f"line {self.line_number} of the input"
+        kind = message.get("type") if isinstance(message, dict) else None
+        if not isinstance(message, dict) or not isinstance(kind, str):
+            raise InputError(f"{where} is no Singer message: it has no type")
+        if kind not in REQUIRED_KEYS:
+            raise InputError(f"{where} has a type that is not known; known are {', '.join(REQUIRED_KEYS)}")
+        missing = sorted(REQUIRED_KEYS[kind] - message.keys())
+        if missing:
+            raise InputError(f"{where}, a {kind} message, lacks {', '.join(missing)}")
+        if "stream" in message and not isinstance(message["stream"], str):
+            raise InputError(f"{where}, a {kind} message, has a stream that is no text")
+        if kind == "SCHEMA" and not isinstance((message["schema"] or {}).get("properties"), dict):
+            raise InputError(f"{where}, the SCHEMA of {message['stream']}, has no properties")
+        if kind == "RECORD" and not isinstance(message["record"], dict):
+            raise InputError(f"{where}, a RECORD of {message['stream']}, is no object")
+        return kind

@@ -1,0 +1,286 @@
+"""The target's own settings, on top of those that tap and target share."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from appcrm.contact import ASSOCIATIONS, CUSTOM_FIELD_PREFIX, LIST_FIELDS, READ_ONLY_FIELDS, SCALAR_FIELDS
+from appcrm.errors import SettingsError
+from appcrm.settings import REQUIRED_SETTINGS, SETTINGS_SCHEMA
+from target_appcrm.matching import EMAIL, ID, PHONE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+WRITE_MODES = ("upsert", "create_only", "update_only")
+ASSOCIATION_MODES = ("sync", "attach", "detach", "ignore")
+NULL_HANDLING = ("omit", "clear")
+DEFAULT_REJECTS_PATH = "rejects-{started_at}.singer.jsonl"
+
+OWN_SETTINGS: dict[str, dict[str, Any]] = {
+    "mode": {
+        "type": "string",
+        "enum": list(WRITE_MODES),
+        "default": "upsert",
+        "title": "Mode",
+        "description": "upsert, create_only (what is there is skipped) or update_only (what is not is skipped)",
+    },
+    "match_on": {
+        "type": ["array", "string"],
+        "items": {"type": "string"},
+        "default": ["email"],
+        "title": "Match on",
+        "description": "Keys that find a record's contact, tried in order: email, phones.number, a custom field, or "
+        "id (only for records that came from this very CRM)",
+    },
+    "skip_unchanged": {
+        "type": "boolean",
+        "default": True,
+        "title": "Skip unchanged",
+        "description": "A record equal to what the CRM holds is not written",
+    },
+    "null_handling": {
+        "type": "string",
+        "enum": list(NULL_HANDLING),
+        "default": "omit",
+        "title": "Null handling",
+        "description": "omit leaves the CRM's value, clear empties it; lists are emptied by [] only",
+    },
+    "associations": {
+        "type": "string",
+        "enum": list(ASSOCIATION_MODES),
+        "default": "sync",
+        "title": "Associations",
+        "description": "How companies, deals and activities of a record are applied: sync, attach, detach or ignore",
+    },
+    "custom_fields": {
+        "type": ["array", "string"],
+        "items": {"type": "string"},
+        "default": [],
+        "title": "Custom fields",
+        "description": "Further property names to send; cf_ fields always are",
+    },
+    "allow_deletes": {
+        "type": "boolean",
+        "default": False,
+        "title": "Allow deletes",
+        "description": "Whether _sdc_deleted_at and ACTIVATE_VERSION may delete contacts",
+    },
+    "max_deletes": {
+        "type": ["integer", "string"],
+        "default": 100,
+        "title": "Most deletes",
+        "description": 'A count, or a share such as "5%" of the contacts in the CRM; one too many stops them all',
+    },
+    "max_rejects": {
+        "type": ["integer", "string"],
+        "default": 0,
+        "title": "Most rejects",
+        "description": 'More than this and the exit code is 1: a count, or a share such as "5%" of the records read',
+    },
+    "stop_on_rejects": {
+        "type": "boolean",
+        "default": False,
+        "title": "Stop on rejects",
+        "description": "Whether the run stops once max_rejects is passed",
+    },
+    "rejects_path": {
+        "type": "string",
+        "default": DEFAULT_REJECTS_PATH,
+        "title": "Rejects file",
+        "description": "Refused records as a Singer stream; {started_at} is replaced, an existing file appended to",
+    },
+    "receipts_path": {
+        "type": ["string", "null"],
+        "title": "Receipts file",
+        "description": "One Singer record per decision; {started_at} is replaced, an existing file appended to",
+    },
+    "dry_run": {
+        "type": "boolean",
+        "default": False,
+        "title": "Dry run",
+        "description": "Reads and plans, writes nothing and emits no state; the receipts are the plan",
+    },
+    "external_id_field": {
+        "type": ["string", "null"],
+        "title": "External id field",
+        "description": "A custom field that keeps the source's key, written on create and matched on first",
+    },
+    "load_method": {
+        "type": "string",
+        "enum": ["upsert"],
+        "default": "upsert",
+        "title": "Load method",
+        "description": "upsert is the only one; see mode for creating or updating alone",
+    },
+}
+
+SETTINGS: dict[str, Any] = {
+    "type": "object",
+    "properties": {**SETTINGS_SCHEMA, **OWN_SETTINGS},
+    "required": list(REQUIRED_SETTINGS),
+}
+
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """The most of something: a count, or a share of a whole that is only known later."""
+
+    count: int | None = None
+    percent: float | None = None
+
+    @classmethod
+    def read(cls, name: str, value: object) -> Ceiling:
+        """Read ``100``, ``"100"`` or ``"5%"``.
+
+        Raises:
+            SettingsError: anything else.
+        """
+        text = str(value).strip()
+        share = _PERCENT.fullmatch(text)
+        if share is not None and float(share[1]) <= 100:
+            return cls(percent=float(share[1]))
+        if isinstance(value, bool) or not (text.isascii() and text.isdigit()):
+            raise SettingsError(f'{name} must be a count such as 100, or a share such as "5%"')
+        return cls(count=int(text))
+
+    def of(self, whole: int) -> int:
+        """Return the most that is allowed of so many."""
+        return self.count if self.count is not None else int((self.percent or 0) * whole / 100)
+
+    @property
+    def needs_whole(self) -> bool:
+        """Whether the ceiling is a share."""
+        return self.count is None
+
+
+@dataclass(frozen=True)
+class TargetSettings:
+    """What the target does; see ``OWN_SETTINGS`` for each."""
+
+    mode: str = "upsert"
+    match_on: tuple[str, ...] = (EMAIL,)
+    skip_unchanged: bool = True
+    null_handling: str = "omit"
+    associations: str = "sync"
+    custom_fields: frozenset[str] = frozenset()
+    allow_deletes: bool = False
+    max_deletes: Ceiling = Ceiling(count=100)
+    max_rejects: Ceiling = Ceiling(count=0)
+    stop_on_rejects: bool = False
+    rejects_path: str = DEFAULT_REJECTS_PATH
+    receipts_path: str | None = None
+    dry_run: bool = False
+    external_id_field: str | None = None
+    concurrency: int = 8
+    max_tries: int = 8
+    max_retry_wait: float = 120
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> TargetSettings:
+        """Read a plugin's configuration.
+
+        Raises:
+            SettingsError: a setting that cannot work.
+        """
+
+        def given(name: str) -> Any:  # noqa: ANN401  a setting of any type
+            value = config.get(name)
+            return OWN_SETTINGS[name].get("default") if value is None else value
+
+        custom_fields = frozenset(_names("custom_fields", given("custom_fields")))
+        for name in custom_fields:
+            if name in FIXED_NAMES:
+                raise SettingsError(f"custom_fields names {name}, which is no custom field")
+        external = (config.get("external_id_field") or "").strip() or None
+        match_on = _names("match_on", given("match_on"))
+        if not match_on:
+            raise SettingsError("match_on is empty; name at least one key, such as email")
+        if external is not None:
+            _checked_custom("external_id_field", external, custom_fields | {external})
+        for name in match_on:
+            if name not in (EMAIL, PHONE, ID):
+                _checked_custom("match_on", name, custom_fields | ({external} if external else set()))
+        return cls(
+            mode=_choice("mode", given("mode"), WRITE_MODES),
+            match_on=match_on,
+            skip_unchanged=_truth("skip_unchanged", given("skip_unchanged")),
+            null_handling=_choice("null_handling", given("null_handling"), NULL_HANDLING),
+            associations=_choice("associations", given("associations"), ASSOCIATION_MODES),
+            custom_fields=custom_fields,
+            allow_deletes=_truth("allow_deletes", given("allow_deletes")),
+            max_deletes=Ceiling.read("max_deletes", given("max_deletes")),
+            max_rejects=Ceiling.read("max_rejects", given("max_rejects")),
+            stop_on_rejects=_truth("stop_on_rejects", given("stop_on_rejects")),
+            rejects_path=str(given("rejects_path")),
+            receipts_path=config.get("receipts_path") or None,
+            dry_run=_truth("dry_run", given("dry_run")),
+            external_id_field=external,
+            concurrency=int(config.get("concurrency") or SETTINGS_SCHEMA["concurrency"]["default"]),
+            max_tries=int(config.get("max_tries") or SETTINGS_SCHEMA["max_tries"]["default"]),
+            max_retry_wait=float(config.get("max_retry_wait", SETTINGS_SCHEMA["max_retry_wait"]["default"])),
+        )
+
+    @property
+    def key_fields(self) -> tuple[str, ...]:
+        """What a record's contact is found by, in order."""
+        external = () if self.external_id_field is None else (self.external_id_field,)
+        return (*external, *(name for name in self.match_on if name not in external))
+
+    @property
+    def custom_names(self) -> frozenset[str]:
+        """Names of custom fields beyond ``cf_…``."""
+        return self.custom_fields | self.custom_keys
+
+    @property
+    def custom_keys(self) -> frozenset[str]:
+        """Custom fields among the match keys."""
+        return frozenset(self.key_fields) - {EMAIL, PHONE, ID}
+
+
+FIXED_NAMES = frozenset({*SCALAR_FIELDS, *LIST_FIELDS, *ASSOCIATIONS, *READ_ONLY_FIELDS})
+
+
+def _names(setting: str, value: object) -> tuple[str, ...]:
+    """Read a list of names, its JSON, or names with commas."""
+    if isinstance(value, str):
+        text = value.strip()
+        if text.startswith("["):
+            try:
+                value = json.loads(text)
+            except ValueError as error:
+                raise SettingsError(f'{setting} must be a list of names, such as ["email"]') from error
+        else:
+            value = [part for part in text.split(",") if part.strip()]
+    if not isinstance(value, (list, tuple)) or not all(
+        isinstance(name, str) and name.strip() for name in value
+    ):
+        raise SettingsError(f'{setting} must be a list of names, such as ["email"]')
+    return tuple(dict.fromkeys(name.strip() for name in value))
+
+
+def _checked_custom(setting: str, name: str, declared: frozenset[str] | set[str]) -> None:
+    if name in FIXED_NAMES or not (name.startswith(CUSTOM_FIELD_PREFIX) or name in declared):
+        raise SettingsError(
+            f"{setting} names {name}, which is not email, phones.number, id or a custom field; a custom field whose "
+            f"name does not begin with {CUSTOM_FIELD_PREFIX} must stand in custom_fields, too"
+        )
+
+
+def _choice(setting: str, value: object, choices: tuple[str, ...]) -> str:
+    if value not in choices:
+        raise SettingsError(f"{setting} must be one of {', '.join(choices)}")
+    return str(value)
+
+
+def _truth(setting: str, value: object) -> bool:
+    if isinstance(value, str) and value.strip().lower() in ("true", "false", "1", "0"):
+        return value.strip().lower() in ("true", "1")
+    if not isinstance(value, bool):
+        raise SettingsError(f"{setting} must be true or false")
+    return value

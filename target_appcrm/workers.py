@@ -1,0 +1,95 @@
+"""A pool of threads on which look-ups go before writes, so that the next records are ready when these are done."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
+
+
+class Workers:
+    """Runs tasks on a fixed number of threads; a task must not raise.
+
+    Args:
+        count: threads, which is also the most requests in flight.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._urgent: deque[Callable[[], None]] = deque()
+        self._tasks: deque[Callable[[], None]] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._threads: list[threading.Thread] = []
+
+    def submit(self, tasks: Iterable[Callable[[], None]]) -> None:
+        """Queue tasks behind those that wait."""
+        with self._changed:
+            self._start()
+            before = len(self._tasks)
+            self._tasks.extend(tasks)
+            self._changed.notify(len(self._tasks) - before)
+
+    def map_urgent(self, work: Callable[[ItemT], ResultT], items: Iterable[ItemT]) -> list[ResultT]:
+        """Run ``work`` on each item ahead of all that waits; return the results in order.
+
+        Raises:
+            Exception: the first one that any of them raised, after all have ended.
+        """
+        pending = list(items)
+        results: list[Any] = [None] * len(pending)
+        errors: list[Exception] = []
+        done = threading.Semaphore(0)
+
+        def run(position: int) -> None:
+            try:
+                if not errors:
+                    results[position] = work(pending[position])
+            except Exception as error:  # noqa: BLE001  handed on to the caller's thread, whatever it is
+                errors.append(error)
+            finally:
+                done.release()
+
+        with self._changed:
+            self._start()
+            self._urgent.extend([lambda position=position: run(position) for position in range(len(pending))])  # type: ignore[misc]  # a default binds each position
+            self._changed.notify(len(pending))
+        for _ in pending:
+            done.acquire()
+        if errors:
+            raise errors[0]
+        return results
+
+    def close(self) -> None:
+        """Let the threads end; what waits is not begun."""
+        with self._changed:
+            self._closed = True
+            self._tasks.clear()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _start(self) -> None:
+        while len(self._threads) < self._count and not self._closed:
+            thread = threading.Thread(target=self._run, name=f"worker-{len(self._threads) + 1}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not (self._urgent or self._tasks or self._closed):
+                    self._changed.wait()
+                if self._urgent:
+                    task = self._urgent.popleft()
+                elif self._tasks:
+                    task = self._tasks.popleft()
+                else:
+                    return
+            task()
