@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from singer_sdk import Target
-from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
 from singer_sdk.mapper import RemoveRecordTransform
 from singer_sdk.singerlib.json import serialize_json
@@ -150,9 +149,7 @@ class TargetAppcrm(Target):
             TargetSettings.from_config(self.config)
         except AppcrmError as error:
             if raise_errors:
-                raise ConfigValidationError(
-                    "The settings cannot work", errors=[str(error)], schema={}
-                ) from error
+                raise
             return [str(error)]
         known = self.config_jsonschema["properties"]
         unknown = sorted(name for name in self.config if name not in known)
@@ -235,7 +232,7 @@ class TargetAppcrm(Target):
 
     @property
     def _reader(self) -> LineReader:
-        reader: LineReader = self.message_reader
+        reader: LineReader = self.message_reader  # type: ignore[assignment]  # message_reader_class says so
         return reader
 
     @staticmethod
@@ -329,7 +326,7 @@ class TargetAppcrm(Target):
         )
 
     @classmethod
-    def invoke(cls, **options: Any) -> None:  # type: ignore[override]  # noqa: ANN401  the SDK's own
+    def invoke(cls, **options: Any) -> None:  # noqa: ANN401  the SDK's own
         """Run the command; what went wrong is one sentence and exit code 1."""
         try:
             super().invoke(**options)
