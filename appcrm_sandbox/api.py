@@ -32,7 +32,7 @@ ROUTES: tuple[tuple[re.Pattern[str], dict[str, str]], ...] = (
     (re.compile(f"/(?P<resource>{_NAMES})"), {"GET": "list", "POST": "create"}),
     (re.compile(f"/(?P<resource>{_NAMES})/{_ID}"), {"GET": "retrieve", "PUT": "update", "DELETE": "delete"}),
     (
-        re.compile(f"/associations/(?P<resource>contacts)/{_ID}"),
+        re.compile(f"/associations/(?P<resource>{_NAMES})/{_ID}"),
         {"PUT": "attach", "DELETE": "detach", "POST": "sync"},
     ),
     (re.compile(f"/trashed/(?P<resource>{_NAMES})"), {"GET": "trash"}),
@@ -83,7 +83,7 @@ class Reply:
 def understand(method: str, path: str) -> Call:
     """Which call a method and a path below /api are; `unknown` when none, with the methods allowed."""
     for pattern, methods in ROUTES:
-        match = pattern.fullmatch(path)
+        match = pattern.fullmatch(path.removesuffix("/"))
         if match:
             parts = match.groupdict()
             record_id = int(parts.get("id") or 0)
@@ -188,8 +188,9 @@ class Api:
 
     def _associate(self, method: str) -> Callable[[Request], Reply]:
         def handle(request: Request) -> Reply:
-            self.writer.associate(request.call.record_id, request.body, method)
-            return self._record(request, 200, CONTACTS, request.call.record_id)
+            resource = RESOURCES[request.call.resource]
+            self.writer.associate(resource, request.call.record_id, request.body, method)
+            return self._record(request, 200, resource, request.call.record_id)
 
         return handle
 

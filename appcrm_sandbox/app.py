@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from starlette.applications import Starlette
 
 from appcrm_sandbox.control import Control
-from appcrm_sandbox.gateway import PREFIX, Gateway, Receive, Sandbox, Scope, Send
+from appcrm_sandbox.gateway import PREFIX, Gateway
 from appcrm_sandbox.pages import Pages
+
+if TYPE_CHECKING:
+    from appcrm_sandbox.delivery import Receive, Scope, Send
+    from appcrm_sandbox.gateway import Sandbox
 
 
 class App:
@@ -19,7 +25,7 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the lifespan."""
-        if scope["type"] == "http" and scope["path"].startswith(PREFIX + "/"):
+        if scope["type"] == "http" and (scope["path"] + "/").startswith(f"{PREFIX}/"):
             await self._gateway(scope, receive, send)
         else:
             await self._rest(scope, receive, send)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 8765
 DEFAULT_DATABASE = "appcrm-sandbox.sqlite3"
 DEFAULT_CONTACTS = 200
+_INTERRUPTED = 130
 _NEEDED = ("starlette", "uvicorn", "faker", "yaml")
 
 
@@ -147,6 +148,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         serve(given, Settings(**switches))
     except SandboxError as error:
         _fail(str(error))
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
     sys.exit(0)
 
 

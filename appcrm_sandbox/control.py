@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from appcrm_sandbox import faults
+from appcrm_sandbox import fault_rules
 from appcrm_sandbox.clock import parse_moment
 from appcrm_sandbox.errors import SandboxError
 from appcrm_sandbox.schema import FieldRequest
@@ -61,7 +61,7 @@ class Control:
         """POST adds rules, PUT replaces them all, DELETE clears, GET shows them with their hits."""
         held = self._sandbox.faults
         if request.method in {"POST", "PUT"}:
-            rules, seed = faults.parse(await _json(request))
+            rules, seed = fault_rules.parse(await _json(request))
             if request.method == "PUT":
                 held.clear()
             held.add(rules, seed)
@@ -98,7 +98,7 @@ class Control:
             raise SandboxError(f"now must be an ISO timestamp or null, not {now!r}.") from error
 
     async def fields(self, request: Request) -> Response:
-        """The custom fields of contacts; POST `{"name", "type", "options"}` or a list of such declares more."""
+        """The custom fields of contacts; POST `{"name", "type", "options"}` or a list, declares more."""
         store = self._sandbox.store
         if request.method == "POST":
             wanted = await _json(request)

@@ -38,12 +38,16 @@ class Limiter:
         allowed = self._used < limit
         if allowed:
             self._used += 1
-        headers = {"X-RateLimit-Limit": str(limit), "X-RateLimit-Remaining": str(limit - self._used)}
+        headers = self.headers(limit)
         if not allowed:
             headers["X-RateLimit-Remaining"] = "0"
             headers["Retry-After"] = str(left_seconds)
             headers["X-RateLimit-Reset"] = str(math.ceil(self._wall()) + left_seconds)
         return Verdict(allowed, headers)
+
+    def headers(self, limit: int) -> dict[str, str]:
+        """The headers of an answer that is not counted."""
+        return {"X-RateLimit-Limit": str(limit), "X-RateLimit-Remaining": str(max(0, limit - self._used))}
 
     def restart(self) -> None:
         """Forget the running window."""

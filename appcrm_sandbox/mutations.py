@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from appcrm_sandbox.values import Json
     from appcrm_sandbox.writing import Writer
 
+# In the order in which they are carried out.
 MUTATIONS = ("delete", "touch", "insert", "set", "restore", "purge", "hide", "show")
-_IDS = {
+_ASSIGNMENTS = {
     "delete": "deleted_at = :now, updated_at = :now",
     "touch": "updated_at = :now",
     "restore": "deleted_at = NULL, updated_at = :now",
@@ -23,54 +24,74 @@ _IDS = {
 }
 
 
+def check_script(script: Json) -> dict[str, Any]:
+    """The script, if its shape is that of a mutation; SandboxError otherwise."""
+    if not isinstance(script, dict) or not script or set(script) - set(MUTATIONS):
+        raise SandboxError(f"a mutation is a mapping of {', '.join(MUTATIONS)}.")
+    for name, value in script.items():
+        if name == "insert":
+            if not isinstance(value, list) or not all(isinstance(body, dict) for body in value):
+                raise SandboxError("insert takes a list of contacts as they are written.")
+        elif name == "set":
+            if not isinstance(value, dict) or not all(_is_change(key, item) for key, item in value.items()):
+                raise SandboxError("set takes contact id → {column: value}.")
+        elif not isinstance(value, list) or not all(_is_id(item) for item in value):
+            raise SandboxError(f"{name} takes a list of contact ids.")
+    return script
+
+
+def _is_id(value: Json) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_change(key: Json, columns: Json) -> bool:
+    return str(key).isdigit() and isinstance(columns, dict) and bool(columns)
+
+
 def mutate(store: Store, writer: Writer, script: Json) -> dict[str, Any]:
     """Carry out a script on contacts, in the order of MUTATIONS; returns the ids inserted. SandboxError."""
-    if not isinstance(script, dict) or set(script) - set(MUTATIONS):
-        raise SandboxError(f"a mutation is a mapping of {', '.join(MUTATIONS)}.")
-    now = store.clock.stamp()
-    for name in ("delete", "touch"):
-        _by_ids(store, name, script.get(name, []), now)
-    try:
-        inserted = [writer.create(CONTACTS, body) for body in script.get("insert", [])]
-    except ApiError as error:
-        raise SandboxError(f"insert was refused: {error.payload}") from error
-    for contact_id, columns in script.get("set", {}).items():
-        _set(store, contact_id, columns)
-    _by_ids(store, "restore", script.get("restore", []), now)
-    try:
-        for contact_id in script.get("purge", []):
-            writer.purge(CONTACTS, int(contact_id))
-    except ApiError as error:
-        raise SandboxError("purge takes ids of contacts in the trash.") from error
-    for name in ("hide", "show"):
-        _by_ids(store, name, script.get(name, []), now)
+    inserted: list[int] = []
+    wanted = check_script(script)
+    for name in MUTATIONS:
+        value = wanted.get(name)
+        if not value:
+            continue
+        try:
+            if name == "insert":
+                inserted = [writer.create(CONTACTS, body) for body in value]
+            elif name == "set":
+                _set(store, value)
+            elif name == "purge":
+                for contact_id in value:
+                    writer.purge(CONTACTS, contact_id)
+            else:
+                _by_ids(store, name, value)
+        except ApiError as error:
+            raise SandboxError(
+                f"{name} was refused with {error.status}: {error.payload['message']}"
+            ) from error
+        except (sqlite3.Error, OverflowError) as error:
+            raise SandboxError(f"{name}: {error}.") from error
     return {"inserted": inserted}
 
 
-def _by_ids(store: Store, name: str, ids: Json, now: str) -> None:
-    if not isinstance(ids, list) or not all(isinstance(item, int) for item in ids):
-        raise SandboxError(f"{name} takes a list of contact ids.")
-    if ids:
-        with store.transaction() as connection:
-            connection.executemany(
-                f"UPDATE contacts SET {_IDS[name]} WHERE id = :id",
-                [{"id": contact_id, "now": now} for contact_id in ids],
-            )
+def _by_ids(store: Store, name: str, ids: list[int]) -> None:
+    now = store.clock.stamp()
+    with store.transaction() as connection:
+        connection.executemany(
+            f"UPDATE contacts SET {_ASSIGNMENTS[name]} WHERE id = :id",
+            [{"id": contact_id, "now": now} for contact_id in ids],
+        )
 
 
-def _set(store: Store, contact_id: Json, columns: Json) -> None:
-    if not isinstance(columns, dict) or not columns or not str(contact_id).isdigit():
-        raise SandboxError("set takes contact id → {column: value}.")
+def _set(store: Store, changes: dict[Any, dict[str, Any]]) -> None:
     known = {row["name"] for row in store.rows("PRAGMA table_info(contacts)")} - {"id"}
-    unknown = sorted(set(columns) - known)
+    unknown = sorted({name for columns in changes.values() for name in columns} - known)
     if unknown:
         raise SandboxError(f"set: contacts have no column {unknown[0]!r}.")
-    assignments = ", ".join(f"{name} = ?" for name in columns)
-    try:
-        with store.transaction() as connection:
+    with store.transaction() as connection:
+        for contact_id, columns in changes.items():
             connection.execute(
-                f"UPDATE contacts SET {assignments} WHERE id = ?",
+                f"UPDATE contacts SET {', '.join(f'{name} = ?' for name in columns)} WHERE id = ?",
                 [*columns.values(), int(contact_id)],
             )
-    except sqlite3.Error as error:
-        raise SandboxError(f"set: {error}.") from error

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from typing import TYPE_CHECKING
 
-from appcrm_sandbox import faults as fault_rules
+from appcrm_sandbox import fault_rules
 from appcrm_sandbox.app import App
 from appcrm_sandbox.clock import Clock
 from appcrm_sandbox.errors import SandboxError
@@ -34,6 +35,11 @@ def open_store(path: Path, contacts: int, seed_number: int, fields: Sequence[str
             seed(store, contacts, seed_number, requests)
         else:
             store.declare(requests)
+    except sqlite3.Error as error:
+        store.close()
+        raise SandboxError(
+            f"{path} cannot be filled ({error}); check the disk, or name another file."
+        ) from error
     except BaseException:
         store.close()
         raise

@@ -32,6 +32,9 @@ def seed(store: Store, contacts: int, seed_number: int, fields: tuple[FieldReque
     store.declare([*DEFAULT_FIELDS, *fields])
     chance = random.Random(seed_number)
     with store.transaction() as connection:
+        if store.get_meta("seeded") is not None:
+            # Another process was faster.
+            return
         _small_tables(store)
         companies = max(3, min(contacts // 10, 20_000))
         deals = max(3, min(contacts // 8, 20_000))

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from appcrm_sandbox.delivery import ABORT, Receive, Scope, Send
 from appcrm_sandbox.errors import SandboxError
-from appcrm_sandbox.gateway import ABORT, Receive, Scope, Send
 
 if TYPE_CHECKING:
     import asyncio

@@ -34,11 +34,11 @@ class Store:
         self._writes = 0
         try:
             self.connection = self._open()
+            self.reload()
         except sqlite3.Error as error:
             raise SandboxError(
                 f"{path} cannot be served ({error}); name another file with --database, or remove this one.",
             ) from error
-        self.reload()
 
     def _open(self) -> sqlite3.Connection:
         if not self.path.parent.is_dir():
@@ -65,12 +65,17 @@ class Store:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA cache_size = -65536")
         if not has_tables:
-            connection.execute("BEGIN IMMEDIATE")
+            self._create(connection)
+
+    def _create(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        # Another process may have been faster since the first look.
+        if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             for statement in schema.create_statements():
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {schema.VERSION}")
-            connection.execute("COMMIT")
+        connection.execute("COMMIT")
 
     def _check(self, connection: sqlite3.Connection) -> None:
         version = connection.execute("PRAGMA user_version").fetchone()[0]

@@ -5,17 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from appcrm_sandbox.errors import ApiError, invalid, not_found
-from appcrm_sandbox.schema import CONTACTS, NEIGHBOURS, Resource
-from appcrm_sandbox.validate import Body, Checker, Refused, check_body, id_list, normalise
+from appcrm_sandbox.linking import Linker
+from appcrm_sandbox.schema import CONTACTS, Resource
+from appcrm_sandbox.validate import Body, Checker, check_body, normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from appcrm_sandbox.settings import Settings
     from appcrm_sandbox.store import Row, Store
     from appcrm_sandbox.values import Json
-
-LINKS = ("companies", "deals", "activities")
 
 
 class Writer:
@@ -24,6 +21,7 @@ class Writer:
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._settings = settings
+        self._linker = Linker(store)
 
     def create(self, resource: Resource, body: Body) -> int:
         """Insert one record; returns its id. ApiError 422 on what is refused."""
@@ -111,71 +109,15 @@ class Writer:
             raise not_found()
         return row
 
-    # Associations of a contact
-
-    def associate(self, contact_id: int, body: Body, method: str) -> None:
+    def associate(self, resource: Resource, record_id: int, body: Body, method: str) -> None:
         """Attach (`PUT`), detach (`DELETE`) or sync (`POST`); ApiError 404, 409 or 422."""
         with self._store.transaction() as connection:
-            self.live(CONTACTS, contact_id)
-            unknown = sorted(set(body) - set(LINKS))
-            if unknown:
-                raise ApiError(409, {"message": f"Associação desconhecida: {unknown[0][:60]}"})
-            wanted = self._checked_links(body)
-            touched = False
-            for name, ids in wanted.items():
-                current = self._linked(contact_id, name)
-                if method == "PUT":
-                    already = [other for other in ids if other in current]
-                    if already:
-                        raise ApiError(409, {"message": f"Já associado: {name} {already[0]}"})
-                    add, remove = set(ids), set[int]()
-                elif method == "DELETE":
-                    add, remove = set[int](), current & set(ids)
-                else:
-                    add, remove = set(ids) - current, current - set(ids)
-                self._link(contact_id, name, add, remove)
-                touched |= bool(add or remove)
-            if touched:
+            self.live(resource, record_id)
+            if self._linker.associate(resource, record_id, body, method):
                 connection.execute(
-                    "UPDATE contacts SET updated_at = ? WHERE id = ?",
-                    [self._store.clock.stamp(), contact_id],
+                    f"UPDATE {resource.name} SET updated_at = ? WHERE id = ?",
+                    [self._store.clock.stamp(), record_id],
                 )
-
-    def _checked_links(self, body: Body) -> dict[str, list[int]]:
-        checker = Checker()
-        wanted: dict[str, list[int]] = {}
-        for name, value in body.items():
-            ids = checker.take(name, id_list, value)
-            if ids is not None:
-                self._check_ids(name, ids, checker)
-                wanted[name] = ids
-        checker.finish()
-        return wanted
-
-    def _check_ids(self, name: str, ids: Sequence[int], checker: Checker) -> None:
-        sql = f"SELECT id FROM {NEIGHBOURS[name].name} WHERE deleted_at IS NULL AND id IN ({{marks}})"
-        known = {row[0] for row in self._store.among(sql, ids)}
-        for position, other in enumerate(ids):
-            if other not in known:
-                checker.refuse(f"{name}.{position}", "O :field selecionado é inválido.")
-
-    def _linked(self, contact_id: int, name: str) -> set[int]:
-        rows = self._store.rows(
-            "SELECT other_id FROM contact_links WHERE contact_id = ? AND resource = ?",
-            [contact_id, name],
-        )
-        return {row[0] for row in rows}
-
-    def _link(self, contact_id: int, name: str, add: set[int], remove: set[int]) -> None:
-        connection = self._store.connection
-        connection.executemany(
-            "INSERT INTO contact_links VALUES (?, ?, ?)",
-            [(contact_id, name, other) for other in sorted(add)],
-        )
-        connection.executemany(
-            "DELETE FROM contact_links WHERE contact_id = ? AND resource = ? AND other_id = ?",
-            [(contact_id, name, other) for other in sorted(remove)],
-        )
 
     def _attach_by_domain(self, contact_id: int, email: str | None) -> None:
         domain = (email or "").rpartition("@")[2]
@@ -186,7 +128,7 @@ class Writer:
             [domain],
         )
         if company:
-            self._link(contact_id, "companies", {company}, set())
+            self._linker.change(CONTACTS, contact_id, "companies", {company}, ())
 
     # Fields and lists
 
@@ -204,7 +146,7 @@ class Writer:
             self._check_taken(columns, lists, record_id or 0, checker)
             for name in ("companies", "deals"):
                 if lists.get(name):
-                    self._check_ids(name, lists[name], checker)
+                    self._linker.check_ids(name, lists[name], checker)
         checker.finish()
         return columns, lists
 
@@ -243,10 +185,7 @@ class Writer:
             self._save_tags(contact_id, lists["tags"])
         for name in ("companies", "deals"):
             if name in lists:
-                current = self._linked(contact_id, name)
-                wanted = set(lists[name])
-                self._link(contact_id, name, wanted - current, current - wanted)
-                touched |= current != wanted
+                touched |= self._linker.replace(contact_id, name, lists[name])
         return touched
 
     def _save_phones(self, contact_id: int, phones: list[tuple[str, str]]) -> bool:
@@ -287,6 +226,3 @@ def body_of(value: Json) -> Body:
     if isinstance(value, dict):
         return value
     raise invalid({"body": ["O corpo deve ser um objeto JSON."]})
-
-
-__all__ = ["LINKS", "Refused", "Writer", "body_of"]
