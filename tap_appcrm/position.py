@@ -54,6 +54,16 @@ class Backfill(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     shrank: bool = False
     scan_until: str | None = None
 
+    def with_version(self, table_version: int | None) -> Backfill:
+        """Return the same position for another stream's FULL_TABLE read."""
+        return msgspec.structs.replace(self, table_version=table_version)
+
+    def is_at(self, other: Backfill) -> bool:
+        """Whether another stream's read by id stands at the same place."""
+        return msgspec.structs.replace(self, table_version=None) == msgspec.structs.replace(
+            other, table_version=None
+        )
+
 
 class OrderRefused(msgspec.Struct, forbid_unknown_fields=True):
     """That the server refused ``order=updated_at``, and until when it is not asked again."""
@@ -62,11 +72,21 @@ class OrderRefused(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class OwnState(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """The keys below ``appcrm``."""
+    """The keys below ``appcrm``.
+
+    Args:
+        version: of this shape.
+        backfill: an unfinished read by id.
+        known_ids: contacts that were emitted and not reported as deleted, packed; only with ``detect_deletes``.
+        unlisted_ids: those of them that exist but are not listed, packed.
+        order_refused: that the server does not order by ``updated_at``.
+        table_version: of the last FULL_TABLE read.
+    """
 
     version: int
     backfill: Backfill | None = None
     known_ids: str | None = None
+    unlisted_ids: str | None = None
     order_refused: OrderRefused | None = None
     table_version: int | None = None
 
@@ -81,6 +101,7 @@ class StreamState:
         self.order_refused = own.order_refused
         self.table_version = own.table_version
         self.known_ids = None if own.known_ids is None else IdSet.from_text(own.known_ids)
+        self.unlisted_ids = None if own.unlisted_ids is None else IdSet.from_text(own.unlisted_ids)
 
     @classmethod
     def parse(cls, stream: str, state: object) -> StreamState:
@@ -116,6 +137,7 @@ class StreamState:
             STATE_VERSION,
             backfill=self.backfill,
             known_ids=None if self.known_ids is None else self.known_ids.to_text(),
+            unlisted_ids=None if self.unlisted_ids is None else self.unlisted_ids.to_text(),
             order_refused=self.order_refused,
             table_version=self.table_version,
         )

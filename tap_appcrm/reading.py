@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta, timezone
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from appcrm.contact import format_timestamp, parse_timestamp
@@ -12,12 +13,12 @@ from appcrm.errors import (
     CsrfRejected,
     FatalError,
     RateLimited,
-    RetriableError,
     ServerFault,
     Unauthenticated,
 )
 from tap_appcrm.backfill import Checkpoint, begin, first_page, prove, read_backfill, resumed_page
 from tap_appcrm.changes import Changes, NotSorted, bookmark_of, read_changes
+from tap_appcrm.deletes import Gone, find_deletes
 from tap_appcrm.idset import IdSet
 from tap_appcrm.pages import BY_CHANGE, NEWEST_FIRST
 from tap_appcrm.position import Backfill, OrderRefused
@@ -34,14 +35,13 @@ INCREMENTAL = "incremental"
 BACKFILL = "backfill"
 FULL_TABLE = "full_table"
 
-TRIES_BEFORE_REFUSED = 2
 ASK_AGAIN_AFTER = timedelta(days=7)
 MOST_SETTLING_WALKS = 3
 PAGES_WORTH_A_PROBE = 20
 
 logger = logging.getLogger("tap-appcrm")
 
-Step = Rows | Checkpoint
+Step = Rows | Checkpoint | Gone
 
 
 class Reading:
@@ -76,13 +76,14 @@ class Reading:
         self._position: Backfill | None = None
 
     def save(self) -> None:
-        """Bring the state up to date with what was handed out so far; only right after a checkpoint."""
+        """Bring the state up to date with what was handed out so far."""
         if self._position is not None:
             self._position.seen = self.run.seen.to_text()
             self.state.backfill = self._position
 
-    def resumable(self) -> Backfill | None:
-        """The position of an interrupted read that this one can go on from."""
+    @cached_property
+    def resumed(self) -> Backfill | None:
+        """The position of an interrupted read that this one goes on from."""
         position = self.state.backfill
         if position is None or self.mode == INCREMENTAL:
             return None
@@ -98,6 +99,11 @@ class Reading:
         return position if is_same else None
 
     @property
+    def is_filtered(self) -> bool:
+        """Whether a start date leaves contacts out."""
+        return self._since is not None
+
+    @property
     def _since(self) -> str | None:
         return None if self.mode == FULL_TABLE else self._settings.start_date
 
@@ -108,18 +114,28 @@ class Reading:
             ApiError: the API refused or failed.
             Unproven: the read may be incomplete.
         """
-        resumed = self.resumable()
+        bookmark = yield from self._walk()
+        if self._settings.detect_deletes:
+            if self.mode == FULL_TABLE:
+                self.state.known_ids = IdSet(self.run.seen)
+            else:
+                yield from find_deletes(self.run, self.state, covers_all=self.covers_all, since=self._since)
+        self.state.backfill = self._position = None
+        if bookmark is not None and (self.state.bookmark is None or bookmark > self.state.bookmark):
+            self.state.bookmark = bookmark
+
+    def _walk(self) -> Generator[Step, None, str | None]:
+        """Yield rows and checkpoints, and return how far the bookmark may move."""
+        resumed = self.resumed
         if resumed is None:
             self.state.backfill = None
         elif resumed.scan_until is not None:
-            yield from self._scan(resumed)
-            return
+            return (yield from self._scan(resumed))
         newest = self._newest()
         if newest is None or not newest.is_sorted(descending=True):
             if newest is not None:
                 self._refuse("its rows come in another order")
-            yield from self._scan(None)
-            return
+            return (yield from self._scan(None))
         try:
             if self.mode == INCREMENTAL:
                 changes = yield from read_changes(self.run, self._cutoff(self.bookmark_before), newest)
@@ -128,15 +144,8 @@ class Reading:
                 changes = yield from self._everything(newest, resumed)
         except NotSorted:
             self._refuse("its rows come in another order")
-            yield from self._scan(None)
-            return
-        self._finish(changes.bookmark)
-
-    def _finish(self, bookmark: str | None) -> None:
-        """Move the bookmark, never back."""
-        self.state.backfill = self._position = None
-        if bookmark is not None and (self.state.bookmark is None or bookmark > self.state.bookmark):
-            self.state.bookmark = bookmark
+            return (yield from self._scan(None))
+        return changes.bookmark
 
     def _cutoff(self, moment: str | None) -> str:
         """The moment from which rows are read: before the bookmark, for rows that were committed late."""
@@ -213,15 +222,8 @@ class Reading:
         if refused is not None and refused.until > format_timestamp(self._now()):
             logger.info("%s: order=updated_at was refused before; reading by id", self.run.stream)
             return None
-        source, workers = self.run.source, self.run.workers
         try:
-            try:
-                page = workers.call(lambda: source.rows(NEWEST_FIRST, 1, max_tries=TRIES_BEFORE_REFUSED))
-            except RetriableError as error:
-                if isinstance(error, ServerFault):
-                    raise
-                # Only the server's own failure may be a refusal; a bad line deserves all its tries.
-                page = workers.call(lambda: source.rows(NEWEST_FIRST, 1))
+            page = self.run.workers.call(lambda: self.run.source.rows(NEWEST_FIRST, 1, doubtful=True))
         except (Unauthenticated, CsrfRejected, RateLimited):
             raise
         except (FatalError, ServerFault) as error:
@@ -240,7 +242,7 @@ class Reading:
         )
         self.state.order_refused = OrderRefused(until=format_timestamp(self._now() + ASK_AGAIN_AFTER))
 
-    def _scan(self, resumed: Backfill | None) -> Iterator[Step]:
+    def _scan(self, resumed: Backfill | None) -> Generator[Step, None, str | None]:
         """Read all contacts by id and keep those that changed.
 
         Rows that change behind the scan's back must be read by the next run, so the bookmark stops at the
@@ -273,4 +275,4 @@ class Reading:
             yield step
         yield from prove(self.run, position, total=self.run.total, is_settled=True)
         self.covers_all = True
-        self._finish(position.watermark)
+        return position.watermark

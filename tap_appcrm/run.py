@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from appcrm.contact import format_timestamp
 from appcrm.errors import AppcrmError
 from tap_appcrm.idset import IdSet
 
@@ -25,6 +26,19 @@ class Rows(NamedTuple):
     rows: list[Row]
     ids: list[int]
     stamps: list[str | None]
+
+    def at(self, indices: Iterable[int]) -> Rows:
+        """Return some of them."""
+        chosen = list(indices)
+        return Rows(
+            [self.rows[i] for i in chosen], [self.ids[i] for i in chosen], [self.stamps[i] for i in chosen]
+        )
+
+    def since(self, moment: str | None) -> Rows:
+        """Return those changed at or after a moment, and those of which it is not known."""
+        if moment is None:
+            return self
+        return self.at(i for i, stamp in enumerate(self.stamps) if stamp is None or stamp >= moment)
 
 
 class Versions:
@@ -64,22 +78,34 @@ class Run:
         self.total: int | None = None
         """Contacts in the CRM, as the server last told."""
         self.repaired = 0
-        self.was_full_scan = False
+        self._server_time = ""
 
     def take(self, page: SourcePage, wanted: Iterable[int]) -> Rows | None:
         """Pick rows of a page by index, leaving out versions that were emitted before."""
         picked = []
+        self.note_time(page)
         for index in wanted:
             stamp = page.stamps[index]
             self.seen.add(page.ids[index])
-            keeps = self.keeps_from is not None and (stamp is None or stamp >= self.keeps_from)
-            if not keeps or self.emitted.add(page.ids[index], stamp):
+            if not self._remembers(stamp) or self.emitted.add(page.ids[index], stamp):
                 picked.append(index)
         if not picked:
             return None
-        return Rows(
-            [page.rows[i] for i in picked], [page.ids[i] for i in picked], [page.stamps[i] for i in picked]
-        )
+        return Rows(page.rows, page.ids, page.stamps).at(picked)
+
+    def _remembers(self, stamp: str | None) -> bool:
+        """Whether a version need not be emitted twice.
+
+        One of the second in which it is read is no version yet: a change may still follow under the same stamp.
+        """
+        if self.keeps_from is None:
+            return False
+        return stamp is None or self.keeps_from <= stamp < self._server_time
+
+    def note_time(self, page: SourcePage) -> None:
+        """Remember how late it is on the server: by its clock, or at least as late as its newest row."""
+        told = page.newest if page.server_time is None else format_timestamp(page.server_time)
+        self._server_time = max(self._server_time, told or "")
 
     def note_total(self, page: SourcePage) -> None:
         """Remember the server's latest count."""

@@ -7,21 +7,40 @@ from typing import TYPE_CHECKING, Protocol
 
 from appcrm.client import ListQuery
 from appcrm.contact import as_id, canonical_timestamp
-from appcrm.errors import MalformedBody, NotFound
+from appcrm.errors import (
+    CsrfRejected,
+    FatalError,
+    MalformedBody,
+    NotFound,
+    RetriableError,
+    ServerFault,
+    Unauthenticated,
+)
 from tap_appcrm.pages import BY_ID, Row, SourcePage
 
 if TYPE_CHECKING:
     from appcrm.client import Client, Page
     from tap_appcrm.settings import TapSettings
 
+TRIES_BEFORE_REFUSED = 2
+CARRIED = ("companies", "deals")
+"""Associations that list rows may carry, by themselves or because ``with=`` asks for them."""
+
 
 class Source(Protocol):
     """What a walk needs of the CRM; every call is one request, safe from any thread."""
 
     def rows(
-        self, order: str, number: int, *, page_size: int | None = None, max_tries: int | None = None
+        self, order: str, number: int, *, page_size: int | None = None, doubtful: bool = False
     ) -> SourcePage:
-        """Read a page of contacts with the fields that the stream needs."""
+        """Read a page of contacts with the fields that the stream needs.
+
+        Args:
+            order: as the API writes it.
+            number: from 1.
+            page_size: if not the usual one.
+            doubtful: whether the server may not know the order: then its own failures are tried twice only.
+        """
 
     def stamps(self, number: int) -> SourcePage:
         """Read a page by id with little more than ids and ``updated_at``."""
@@ -37,7 +56,8 @@ class ApiSource:
         client: the API.
         settings: page size and filters.
         select: fields to ask for; empty for all.
-        include: relations to ask for.
+        with_associations: whether rows should carry companies and deals, where the server lets them.
+        otherwise_select: fields to ask for once it is known that rows do not carry them.
     """
 
     def __init__(
@@ -45,7 +65,9 @@ class ApiSource:
         client: Client,
         settings: TapSettings,
         select: tuple[str, ...] = (),
-        include: tuple[str, ...] = (),
+        *,
+        with_associations: bool = False,
+        otherwise_select: tuple[str, ...] = (),
     ) -> None:
         self._client = client
         self._query = ListQuery(
@@ -54,32 +76,61 @@ class ApiSource:
             search_fields=settings.search_fields,
             search_match=settings.search_match,
         )
-        self.select = select
-        self.include = include
+        self._select = select
+        self._include = CARRIED if with_associations else ()
+        self._is_probed = not with_associations
+        self._otherwise_select = otherwise_select
         self._sweeps_select: tuple[str, ...] = ("id", "updated_at")
 
     def rows(
-        self, order: str, number: int, *, page_size: int | None = None, max_tries: int | None = None
+        self, order: str, number: int, *, page_size: int | None = None, doubtful: bool = False
     ) -> SourcePage:
         """Read a page of contacts."""
         query = dataclasses.replace(
             self._query,
             order=order,
             per_page=page_size or self._query.per_page,
-            select=self.select,
-            include=self.include,
+            select=self._select,
+            include=self._include,
         )
-        page = self._client.list_contacts(query, number, max_tries=max_tries)
-        if self.select and not _carries(page, self.select):
-            self.select = ()
-            return self.rows(order, number, page_size=page_size, max_tries=max_tries)
+        page = self._list(query, number, doubtful=doubtful) if self._is_probed else self._probe(query, number)
+        if query.select and not carries(page.rows, query.select):
+            self._select = ()
+            page = self._list(dataclasses.replace(query, select=()), number, doubtful=doubtful)
         return source_page(page, query.per_page)
+
+    def _probe(self, query: ListQuery, number: int) -> Page[Row]:
+        """Read the first page, and find out whether rows carry associations."""
+        self._is_probed = True
+        try:
+            page = self._list(query, number, doubtful=True)
+        except (Unauthenticated, CsrfRejected, NotFound):
+            raise
+        except (FatalError, ServerFault):
+            # It may be with= that the server does not take: only the page without it can tell.
+            self._include = ()
+            page = self._list(dataclasses.replace(query, include=()), number, doubtful=True)
+        if page.rows and not carries(page.rows, CARRIED):
+            self._include = ()
+            self._select = self._otherwise_select or self._select
+        return page
+
+    def _list(self, query: ListQuery, number: int, *, doubtful: bool = False) -> Page[Row]:
+        if not doubtful:
+            return self._client.list_contacts(query, number)
+        try:
+            return self._client.list_contacts(query, number, max_tries=TRIES_BEFORE_REFUSED)
+        except ServerFault:
+            raise
+        except RetriableError:
+            # Only the server's own failure may be a refusal; a bad line deserves all its tries.
+            return self._client.list_contacts(query, number)
 
     def stamps(self, number: int) -> SourcePage:
         """Read a page by id with ids and ``updated_at``; everything, where the server's ``select`` is no use."""
         query = dataclasses.replace(self._query, order=BY_ID, select=self._sweeps_select)
         page = self._client.list_contacts(query, number)
-        if self._sweeps_select and not _carries(page, self._sweeps_select):
+        if query.select and not carries(page.rows, query.select):
             self._sweeps_select = ()
             return self.stamps(number)
         return source_page(page, query.per_page)
@@ -92,9 +143,9 @@ class ApiSource:
             return None
 
 
-def _carries(page: Page[Row], fields: tuple[str, ...]) -> bool:
+def carries(rows: list[Row], fields: tuple[str, ...]) -> bool:
     """Whether every row has every field that was asked for."""
-    return all(field in row for row in page.rows for field in fields)
+    return all(field in row for row in rows for field in fields)
 
 
 def source_page(page: Page[Row], asked: int) -> SourcePage:
@@ -104,21 +155,18 @@ def source_page(page: Page[Row], asked: int) -> SourcePage:
         MalformedBody: a row has no id.
     """
     rows = page.rows
-    ids = [as_id(row.get("id")) for row in rows]
-    if None in ids:
+    ids = [number for number in (as_id(row.get("id")) for row in rows) if number is not None]
+    if len(ids) < len(rows):
         raise MalformedBody("a contact without an id", operation="list", path="/contacts", status=200)
-    total = page.total
-    if total is not None and total < len(rows):
-        total = None
-    last_page = page.last_page if page.last_page and page.last_page > 0 else None
     return SourcePage(
         number=page.page,
         rows=rows,
-        ids=ids,  # type: ignore[arg-type]  # no None is left
+        ids=ids,
         stamps=[canonical_timestamp(row.get("updated_at")) for row in rows],
         asked=asked,
-        total=total,
+        # A count below what is on the page itself is no count.
+        total=None if page.total is not None and page.total < len(rows) else page.total,
         per_page=page.per_page if page.per_page and page.per_page > 0 else None,
-        last_page=last_page,
+        last_page=page.last_page if page.last_page and page.last_page > 0 else None,
         server_time=page.server_time,
     )

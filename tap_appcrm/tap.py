@@ -21,11 +21,12 @@ from appcrm.schemas import load_schema
 from appcrm.settings import ApiSettings
 from tap_appcrm.command import Command, InputError
 from tap_appcrm.discovery import contacts_schema, sampled_rows
+from tap_appcrm.following import stand_together
 from tap_appcrm.output import BufferedWriter
 from tap_appcrm.position import StateError, StreamState
 from tap_appcrm.receipt import Receipt, write_receipts
 from tap_appcrm.settings import CONFIG_SCHEMA, TapSettings, setting_error
-from tap_appcrm.streams import ContactAssociationsStream, ContactsStream
+from tap_appcrm.streams import Companion, ContactAssociationsStream, ContactsStream
 from tap_appcrm.workers import Stop, Workers
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     import click
     from singer_sdk import Stream
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
+
+    from tap_appcrm.reading import Reading
+    from tap_appcrm.streams import AppcrmStream
 
 TEST_TRIES = 3
 STREAM_ORDER = ("contacts", "contact_associations")
@@ -130,6 +134,28 @@ class TapAppcrm(Tap):
         """The streams in the order in which they are read."""
         streams = super().streams
         return {name: streams[name] for name in STREAM_ORDER if name in streams}
+
+    @property
+    def reads_associations(self) -> bool:
+        """Whether the catalog selects the associations too."""
+        return self.streams["contact_associations"].selected
+
+    def companion_of(self, stream: AppcrmStream, reading: Reading, *, writes: bool) -> Companion | None:
+        """Return the associations beside a read of contacts, where both stand at the same place."""
+        other = self.streams["contact_associations"]
+        if (
+            not isinstance(stream, ContactsStream)
+            or not isinstance(other, ContactAssociationsStream)
+            or not other.selected
+            or not writes
+            or stream.ABORT_AT_RECORD_COUNT is not None
+            or stream.is_full_table != other.is_full_table
+        ):
+            return None
+        own = other.make_reading()
+        if not stand_together(reading, own):
+            return None
+        return Companion(other, reading, own.state)
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take the state of the last run.

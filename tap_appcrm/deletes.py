@@ -1,0 +1,102 @@
+"""Contacts that are gone: candidates by the set of known ids, each confirmed by its own GET."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, NamedTuple
+
+from appcrm.errors import Forbidden, ServerFault
+from tap_appcrm.idset import IdSet
+from tap_appcrm.repairs import MAX_ROUNDS, fetch, unproven
+from tap_appcrm.sweep import Sweep, sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tap_appcrm.position import StreamState
+    from tap_appcrm.run import Rows, Run
+
+logger = logging.getLogger("tap-appcrm")
+
+
+class Gone(NamedTuple):
+    """Contacts that the server says are not there."""
+
+    ids: list[int]
+
+
+def find_deletes(
+    run: Run, state: StreamState, *, covers_all: bool, since: str | None
+) -> Iterator[Rows | Gone]:
+    """Yield contacts that are gone, and those that are there but were never emitted; bring the sets up to date.
+
+    Args:
+        run: the read, which is otherwise complete.
+        state: holds the ids known so far, and of those the ones that are alive but not listed.
+        covers_all: whether the read saw every contact.
+        since: ``start_date``: older contacts are not emitted.
+
+    Raises:
+        Unproven: sweeps of ids were not sound.
+    """
+    known, unlisted = state.known_ids, state.unlisted_ids or IdSet()
+    if covers_all:
+        alive = run.seen
+    else:
+        expected = len(known or ()) + sum(number not in (known or ()) for number in run.seen)
+        returned = sum(number in run.seen for number in unlisted)
+        if known is not None and run.total == expected - len(unlisted) + returned:
+            known.update(run.seen)
+            for number in [number for number in unlisted if number in run.seen]:
+                unlisted.discard(number)
+            state.unlisted_ids = unlisted or None
+            return
+        found = _sound_sweep(run, known)
+        alive = found.ids
+        if known is not None:
+            yield from _those_since(fetch(run, found.wanted), since)
+    candidates = [number for number in known or () if number not in alive]
+    gone, kept = _confirm(run, candidates)
+    if gone:
+        yield Gone(gone)
+    state.known_ids = IdSet(alive)
+    state.known_ids.update(kept)
+    state.unlisted_ids = IdSet(kept) or None
+
+
+def _sound_sweep(run: Run, known: IdSet | None) -> Sweep:
+    def is_new(contact_id: int, _stamp: str | None) -> bool:
+        return known is not None and contact_id not in known and contact_id not in run.seen
+
+    for _ in range(MAX_ROUNDS):
+        found = sweep(run, is_new, lambda _: False)
+        if found.is_sound:
+            run.total = found.last_total
+            return found
+    raise unproven(run, "the ids in the CRM could not be listed soundly, so deletes are unknown")
+
+
+def _those_since(batches: Iterator[Rows], since: str | None) -> Iterator[Rows]:
+    for rows in batches:
+        wanted = rows.since(since)
+        if wanted.ids:
+            yield wanted
+
+
+def _confirm(run: Run, candidates: list[int]) -> tuple[list[int], list[int]]:
+    """Ask for each candidate: those that the server says are gone, and those of which it does not say so."""
+    gone: list[int] = []
+    kept: list[int] = []
+
+    def is_gone(contact_id: int) -> bool:
+        try:
+            return run.source.one(contact_id) is None
+        except (Forbidden, ServerFault) as error:
+            logger.warning(
+                "%s: contact %d is not listed, and %s; not taken as deleted", run.stream, contact_id, error
+            )
+            return False
+
+    for contact_id, answer in run.workers.in_order(is_gone, candidates):
+        (gone if answer else kept).append(contact_id)
+    return gone, kept
