@@ -52,12 +52,13 @@ WITH orders AS (
 )
 SELECT
   customers.email,
-  customers.first_name,
-  customers.last_name,
-  customers.address     AS street,
-  customers.city,
-  customers.state,
-  customers.postal_code,
+  -- Some texts of the till end in a space. The CRM stores none, so the model has none either.
+  trim(customers.first_name)  AS first_name,
+  trim(customers.last_name)   AS last_name,
+  trim(customers.address)     AS street,
+  trim(customers.city)        AS city,
+  trim(customers.state)       AS state,
+  trim(customers.postal_code) AS postal_code,
   -- A fax that is the phone once more is left out: the CRM takes each number once.
   (
     SELECT coalesce(jsonb_agg(jsonb_build_object('number', number, 'type', type) ORDER BY type DESC), '[]')

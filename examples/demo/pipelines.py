@@ -90,7 +90,9 @@ class Meltano:
                 raise
         if status:
             last = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:])
-            raise PipelineError(f"`meltano {' '.join(arguments)}` ended with {status}; all of it is in {log}\n{last}")
+            raise PipelineError(
+                f"`meltano {' '.join(arguments)}` ended with {status}; all of it is in {log}\n{last}"
+            )
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

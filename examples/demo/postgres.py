@@ -40,7 +40,9 @@ class EmbeddedPostgres:
         # PostgreSQL refuses to run as root, so root lends it the least of users.
         self._owner = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
         self._identity: dict[str, Any] = (
-            {"user": self._owner.pw_uid, "group": self._owner.pw_gid, "extra_groups": []} if self._owner else {}
+            {"user": self._owner.pw_uid, "group": self._owner.pw_gid, "extra_groups": []}
+            if self._owner
+            else {}
         )
         self._home = folder
         self._package = _installed(_WHEEL)
@@ -83,7 +85,9 @@ class EmbeddedPostgres:
                 return
             # Another process may have taken the port between the choice and the start.
             self._server.stop()
-        raise PostgresError(f"PostgreSQL did not start: {self._server.output[-2000:] if self._server else ''}")
+        raise PostgresError(
+            f"PostgreSQL did not start: {self._server.output[-2000:] if self._server else ''}"
+        )
 
     def stop(self) -> None:
         """Stop the server, if it runs, and remove its data, those of an earlier, killed run included."""
@@ -154,4 +158,6 @@ def _free_port() -> int:
 
 def _reachable(*folders: Path) -> bool:
     """Whether any user may go into each folder; every folder above it counts."""
-    return all(place.stat().st_mode & stat.S_IXOTH for folder in folders for place in (folder, *folder.parents))
+    return all(
+        place.stat().st_mode & stat.S_IXOTH for folder in folders for place in (folder, *folder.parents)
+    )

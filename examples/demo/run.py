@@ -48,7 +48,9 @@ class Demo:
             leftover.unlink(missing_ok=True)
         self._postgres.start()
         self._crm.start()
-        say(f"PostgreSQL listens on port {self._postgres.port}, the CRM (appcrm-sandbox) at {self._crm.api_url}")
+        say(
+            f"PostgreSQL listens on port {self._postgres.port}, the CRM (appcrm-sandbox) at {self._crm.api_url}"
+        )
         self._connection = self._postgres.connect()
         self._meltano = Meltano(self._folder, self._settings())
         self._meltano.begin_anew()
@@ -110,23 +112,31 @@ class Demo:
         """Say, by a query, whether all sides hold the same people."""
         proof = warehouse.prove(self._connection, self._crm.contacts())
         for email, field, sides in proof.differences[:_SHOWN_DIFFERENCES]:
-            print(f"  DIFFERENT {email} {field}: {sides}")  # noqa: T201  what a person reads
-        print(  # noqa: T201  the same
-            f"Proof (examples/demo/proof.sql): {proof.model} people in the model, {proof.crm} in the CRM by its own API,"
-            f" {proof.loaded} in the table loaded back;\n{len(proof.differences)} differences in names, address, phones,"
-            " tags, companies, job title and custom fields."
+            print(f"  DIFFERENT {email} {field}: {sides}")
+        print(
+            f"Proof (examples/demo/proof.sql): {proof.model} people in the model, {proof.crm} in the CRM by its own "
+            f"API, {proof.loaded} in the table loaded back;\n{len(proof.differences)} differences in names, address, "
+            "phones, tags, companies, job title and custom fields."
         )
         return proof.holds
 
     def show_receipts(self) -> None:
         """The example query over the receipts: the changes of the second run."""
-        print("\nWhat target-appcrm changed, from its receipts in the warehouse (examples/receipts/receipts.sql):")  # noqa: T201
+        print(
+            "\nWhat target-appcrm changed, from its receipts in the warehouse (examples/receipts/receipts.sql):"
+        )
         for at, operation, email, _, field, old, new, reason in warehouse.receipts(self._connection):
             if operation != "create":
-                print(f"  {at:%H:%M:%S} {operation} {email} {field}: {old} -> {new} {reason or ''}".rstrip())  # noqa: T201
+                print(f"  {at:%H:%M:%S} {operation} {email} {field}: {old} -> {new} {reason or ''}".rstrip())
 
-    def _record(  # noqa: PLR0913, PLR0917  the row of the table
-        self, name: str, rows: int, outcome: str, before: int, seconds: float, operations: dict[str, int] | None = None
+    def _record(
+        self,
+        name: str,
+        rows: int,
+        outcome: str,
+        before: int,
+        seconds: float,
+        operations: dict[str, int] | None = None,
     ) -> None:
         step = Step(name, rows, outcome, self._crm.requests() - before, seconds, operations or {})
         self.steps.append(step)
@@ -141,8 +151,12 @@ class Demo:
             "PASSWORD": "any",
             "DATABASE": DATABASE,
         }
-        settings = {f"{plugin}_APPCRM_{name}": value for plugin in ("TAP", "TARGET") for name, value in crm.items()}
-        settings |= {f"{plugin}_POSTGRES_{name}": v for plugin in ("TAP", "TARGET") for name, v in database.items()}
+        settings = {
+            f"{plugin}_APPCRM_{name}": value for plugin in ("TAP", "TARGET") for name, value in crm.items()
+        }
+        settings |= {
+            f"{plugin}_POSTGRES_{name}": v for plugin in ("TAP", "TARGET") for name, v in database.items()
+        }
         return settings | {
             # The proof compares companies too, and this CRM's list carries them without further requests.
             "TAP_APPCRM__SELECT": json.dumps(["contacts.*", "contact_associations.*"]),
@@ -169,7 +183,7 @@ def play(demo: Demo) -> bool:
     demo.warehouse_to_crm("3 warehouse -> CRM, what changed")
     demo.crm_to_warehouse("4 CRM -> warehouse, what changed")
     demo.receipts_to_warehouse("5 receipts -> warehouse")
-    print(f"\n{report.table(demo.steps)}\n")  # noqa: T201  the demo's result
+    print(f"\n{report.table(demo.steps)}\n")
     holds = demo.prove()
     demo.show_receipts()
     return holds
@@ -177,7 +191,7 @@ def play(demo: Demo) -> bool:
 
 def say(sentence: str) -> None:
     """One step, for people."""
-    print(f"* {sentence}.", flush=True)  # noqa: T201  the demo's words
+    print(f"* {sentence}.", flush=True)
 
 
 @contextlib.contextmanager
@@ -195,7 +209,9 @@ def alone_in(folder: Path) -> Iterator[None]:
 def main() -> int:
     """The command; 0 if the proof holds."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--folder", type=Path, default=PROJECT / ".demo", help="for all its files (default %(default)s)")
+    parser.add_argument(
+        "--folder", type=Path, default=PROJECT / ".demo", help="for all its files (default %(default)s)"
+    )
     parser.add_argument("--report", type=Path, help="write the steps there as JSON too")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
@@ -215,7 +231,7 @@ def main() -> int:
         given.report.write_text(json.dumps(result), encoding="utf-8")
     if not holds:
         sys.exit(f"demo: the sides differ, see above; logs are in {given.folder / 'logs'}.")
-    print(f"\nAll sides hold the same people. {time.monotonic() - began:.0f} s in all.")  # noqa: T201
+    print(f"\nAll sides hold the same people. {time.monotonic() - began:.0f} s in all.")
     return 0
 
 

@@ -38,7 +38,9 @@ def load_shop(connection: Connection) -> dict[str, int]:
     for table, name in _TABLES.items():
         text = (DATA / name).read_text(encoding="utf-8")
         columns = sql.SQL(", ").join(map(sql.Identifier, text.splitlines()[0].split(",")))
-        statement = sql.SQL("COPY shop.{} ({}) FROM STDIN (FORMAT csv, HEADER)").format(sql.Identifier(table), columns)
+        statement = sql.SQL("COPY shop.{} ({}) FROM STDIN (FORMAT csv, HEADER)").format(
+            sql.Identifier(table), columns
+        )
         with connection.cursor() as cursor, cursor.copy(statement) as copy:
             copy.write(text)
     return {table: count(connection, f"shop.{table}") for table in _TABLES}
@@ -46,14 +48,18 @@ def load_shop(connection: Connection) -> dict[str, int]:
 
 def companies(connection: Connection) -> list[str]:
     """Names of the companies that customers work for."""
-    rows = connection.execute("SELECT DISTINCT company FROM shop.customers WHERE company IS NOT NULL ORDER BY company")
+    rows = connection.execute(
+        "SELECT DISTINCT company FROM shop.customers WHERE company IS NOT NULL ORDER BY company"
+    )
     return [str(name) for (name,) in rows]
 
 
 def keep_company_ids(connection: Connection, ids: dict[str, int]) -> None:
     """Remember which id each company has in the CRM."""
     with connection.cursor() as cursor:
-        cursor.executemany("INSERT INTO shop.crm_companies (company, company_id) VALUES (%s, %s)", list(ids.items()))
+        cursor.executemany(
+            "INSERT INTO shop.crm_companies (company, company_id) VALUES (%s, %s)", list(ids.items())
+        )
 
 
 def change_two_customers(connection: Connection) -> list[str]:
@@ -73,12 +79,16 @@ def last_load(connection: Connection) -> Any:  # noqa: ANN401  a timestamp or No
     """When target-postgres last took a contact in, or None before the first."""
     if connection.execute("SELECT to_regclass('appcrm.contacts')").fetchone() == (None,):
         return None
-    return cast("tuple[Any]", connection.execute("SELECT max(_sdc_received_at) FROM appcrm.contacts").fetchone())[0]
+    return cast(
+        "tuple[Any]", connection.execute("SELECT max(_sdc_received_at) FROM appcrm.contacts").fetchone()
+    )[0]
 
 
 def loaded_since(connection: Connection, moment: Any) -> int:  # noqa: ANN401  a timestamp or None
     """Rows of contacts that target-postgres wrote after a moment; all of them with None."""
-    return count(connection, "appcrm.contacts", "_sdc_received_at > coalesce(%s, '-infinity'::timestamp)", moment)
+    return count(
+        connection, "appcrm.contacts", "_sdc_received_at > coalesce(%s, '-infinity'::timestamp)", moment
+    )
 
 
 def count(connection: Connection, table: str, where: str = "true", *values: Any) -> int:  # noqa: ANN401  parameters
@@ -96,7 +106,9 @@ def prove(connection: Connection, crm_contacts: list[dict[str, Any]]) -> Proof:
             "INSERT INTO proof.crm_answers VALUES (%s)", [(json.dumps(contact),) for contact in crm_contacts]
         )
     connection.execute(_script("proof.sql"))
-    differences = connection.execute("SELECT email, field, sides FROM proof.differences ORDER BY email, field")
+    differences = connection.execute(
+        "SELECT email, field, sides FROM proof.differences ORDER BY email, field"
+    )
     return Proof(
         model=count(connection, "proof.model"),
         crm=count(connection, "proof.crm"),
@@ -107,7 +119,9 @@ def prove(connection: Connection, crm_contacts: list[dict[str, Any]]) -> Proof:
 
 def receipts(connection: Connection) -> list[tuple[Any, ...]]:
     """Rows of the example query over the receipts that were loaded."""
-    return connection.execute((HERE.parent / "receipts" / "receipts.sql").read_text(encoding="utf-8")).fetchall()
+    return connection.execute(
+        (HERE.parent / "receipts" / "receipts.sql").read_text(encoding="utf-8")
+    ).fetchall()
 
 
 def _script(name: str) -> str:
