@@ -145,5 +145,6 @@ def settle(run: Run, found: Sweep) -> None:
     for contact_id in found.wanted:
         if contact_id not in run.seen:
             found.ids.discard(contact_id)
+    run.vanished.update(contact_id for contact_id in run.seen if contact_id not in found.ids)
     run.seen = found.ids
     run.total = found.last_total

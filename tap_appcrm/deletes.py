@@ -55,7 +55,10 @@ def find_deletes(
         alive = found.ids
         if known is not None:
             yield from _those_since(fetch(run, found.wanted), since)
-    candidates = [number for number in known or () if number not in alive]
+    once = IdSet(known or ())
+    once.update(run.vanished)
+    once.update(run.seen)
+    candidates = [number for number in once if number not in alive]
     gone, kept = _confirm(run, candidates)
     if gone:
         yield Gone(gone)

@@ -83,10 +83,18 @@ def seek_last(read: Callable[[int], SourcePage], told: int | None) -> SourcePage
     """
     known: dict[int, SourcePage] = {}
 
+    def repeats(page: SourcePage) -> bool:
+        """Whether the server sends a page that it sent before, because it does not know the page number."""
+        return len(page.ids) > 1 and any(
+            set(page.ids) == set(other.ids) for other in known.values() if other.number < page.number
+        )
+
     def holds_rows(number: int) -> bool:
-        page = known[number] = read(number)
-        # A server that does not know the page number repeats a page that it sent before.
-        return bool(page.ids) and all(page.ids != known[n].ids for n in known if n < number)
+        page = read(number)
+        # Rows that tie may come in another order each time, so one page alone that looks the same says little.
+        is_repeated = page.pages_told is None and repeats(page) and repeats(read(number + 1))
+        known[number] = page
+        return bool(page.ids) and not is_repeated
 
     beyond: int | None = None
     within = told or 1

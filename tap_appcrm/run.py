@@ -72,6 +72,8 @@ class Run:
         self.page_size = page_size
         self.seen = IdSet()
         """Every contact that was read and is not known to be gone."""
+        self.vanished = IdSet()
+        """Contacts that were read, in this run or by the interrupted one before it, and are not listed any more."""
         self.emitted = Versions()
         self.keeps_from: str | None = ""
         """Versions from this moment on are remembered; None for none."""

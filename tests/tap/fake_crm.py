@@ -91,6 +91,7 @@ class FakeCrm:
             rows.sort(key=lambda row: row["updated_at"], reverse=order == NEWEST_FIRST)
             assert order in (BY_CHANGE, NEWEST_FIRST)
         shown = rows[(number - 1) * size : number * size]
+        self.requests[-1] = (*self.requests[-1], len(rows), [(row['id'], row['updated_at'][14:19]) for row in shown])
         return SourcePage(
             number=number,
             rows=shown,
