@@ -17,23 +17,32 @@ LONGEST_ID = 2**53 - 1
 _TYPES: dict[str, Document] = {
     "text": {"type": ["string", "null"], "maxLength": 191},
     "textarea": {"type": ["string", "null"], "maxLength": 60_000},
-    "email": {"type": ["string", "null"], "maxLength": 191, "format": "email"},
-    "url": {"type": ["string", "null"], "maxLength": 191, "format": "uri"},
-    "integer": {"type": ["integer", "null"]},
-    "decimal": {"type": ["number", "null"]},
-    "boolean": {"type": ["boolean", "null"]},
+    "email": {"anyOf": [{"type": "string", "maxLength": 191, "format": "email"}, {"enum": ["", None]}]},
+    "url": {"anyOf": [{"type": "string", "maxLength": 191, "pattern": "^https?://"}, {"enum": ["", None]}]},
+    "integer": {
+        "anyOf": [{"type": ["integer", "null"]}, {"type": "string", "pattern": "^(-?[0-9]{1,18})?$"}]
+    },
+    "decimal": {"anyOf": [{"type": ["number", "null"]}, {"type": "string"}]},
+    "boolean": {"enum": [True, False, 1, 0, "1", "0", "true", "false", None]},
     "date": {"type": ["string", "null"], "format": "date"},
     "date-time": {
         "type": ["string", "null"],
-        "pattern": r"^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}$",
+        "description": "YYYY-MM-DD HH:MM:SS, in UTC",
         "examples": ["2026-01-23 04:58:56"],
     },
     "select": {"type": ["integer", "null"], "description": "an option's id"},
     "multi-select": {"type": "array", "items": {"type": "integer"}, "description": "option ids"},
 }
-_REFERENCE: Document = {"type": ["integer", "null"], "minimum": 1}
+_SHOWN_TYPES: dict[str, Document] = {
+    **dict.fromkeys(("text", "textarea", "email", "url"), {"type": ["string", "null"]}),
+    "integer": {"type": ["integer", "null"]},
+    "decimal": {"type": ["number", "null"]},
+    "boolean": {"type": ["boolean", "null"]},
+}
+_REFERENCE: Document = {"anyOf": [{"type": ["integer", "null"], "minimum": 1}, {"type": "string"}]}
+_REFERENCE_SHOWN: Document = {"type": ["integer", "null"]}
 _MOMENT: Document = {"type": ["string", "null"], "examples": ["2026-01-23T04:58:56.000000Z"]}
-_IDS: Document = {"type": "array", "items": {"type": "integer", "minimum": 1}}
+_IDS: Document = {"type": ["array", "null"], "items": {"type": "integer", "minimum": 1}}
 _NAMED: Document = {
     "type": ["object", "null"],
     "required": ["id"],
@@ -42,7 +51,7 @@ _NAMED: Document = {
 _QUERY = {
     "order": "Field to sort by, `|desc` behind it for the other way: `created_at|desc`",
     "select": "Fields to show, `;` between them: `first_name;id`. The id always comes along",
-    "per_page": "Rows on a page: 15 by default, 100 at most",
+    "per_page": "Rows on a page: 15 by default and for anything that is no count, 100 at most",
     "page": "Number of the page; past the last one, `data` is empty",
     "q": "Text to search for",
     "search_fields": "Fields to search, with `=`, `like` or `in`: `email:like;phones.number:=`",
@@ -104,6 +113,8 @@ def describe(fields: Mapping[str, CustomField], server: str) -> Document:
 def _resource_paths(resource: Resource) -> Document:
     name, one_of = resource.name, _SINGULAR[resource.name]
     shown, written = _ref(f"{name}_shown"), _ref(f"{name}_written")
+    # A contact's first name is asked for on update too; a neighbour keeps what it is not told.
+    changed = written if resource is CONTACTS else _ref(f"{name}_changed")
     paged = {"200": _page_of(shown), "403": _ref("refused"), "422": _ref("invalid")}
     written_to = {"400": _ref("message"), "422": _ref("invalid")}
     gone = {"404": _ref("message"), "403": _ref("refused")}
@@ -113,7 +124,9 @@ def _resource_paths(resource: Resource) -> Document:
     paths = {
         f"/{name}": {
             "get": _operation(name, f"List {name}", paged, _parameters(*_PAGED, *queries)),
-            "post": _operation(name, f"Create {one_of}", {"201": shown, **written_to}, body=written),
+            "post": _operation(
+                name, f"Create {one_of}", {"201": shown, **written_to}, body=written, body_required=True
+            ),
         },
         f"/{name}/search": {
             "get": _operation(
@@ -123,7 +136,13 @@ def _resource_paths(resource: Resource) -> Document:
         f"/{name}/{{id}}": {
             "parameters": one,
             "get": _operation(name, f"Retrieve {one_of}", {"200": shown, **gone}, _parameters(*queries)),
-            "put": _operation(name, f"Update {one_of}", {"200": shown, **gone, **written_to}, body=written),
+            "put": _operation(
+                name,
+                f"Update {one_of}",
+                {"200": shown, **gone, **written_to},
+                body=changed,
+                body_required=resource is CONTACTS,
+            ),
             "delete": _operation(name, f"Move {one_of} to the trash", {"204": None, **gone}),
         },
         f"/trashed/{name}": {
@@ -153,6 +172,8 @@ def _operation(
     answers: Mapping[str, Document | None],
     parameters: list[Document] | None = None,
     body: Document | None = None,
+    *,
+    body_required: bool = False,
 ) -> Document:
     responses: Document = {}
     for status in sorted({*answers, *_ALWAYS}):
@@ -164,7 +185,10 @@ def _operation(
     if parameters:
         operation["parameters"] = parameters
     if body:
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+        operation["requestBody"] = {
+            "required": body_required,
+            "content": {"application/json": {"schema": body}},
+        }
     return operation
 
 
@@ -195,6 +219,8 @@ def _schemas(fields: Mapping[str, CustomField]) -> Document:
     }
     for resource in RESOURCES.values():
         schemas[f"{resource.name}_written"] = _written(resource, fields)
+        if resource is not CONTACTS:
+            schemas[f"{resource.name}_changed"] = {**schemas[f"{resource.name}_written"], "required": []}
         schemas[f"{resource.name}_shown"] = _shown(resource, fields)
     return schemas
 
@@ -202,21 +228,22 @@ def _schemas(fields: Mapping[str, CustomField]) -> Document:
 def _written(resource: Resource, fields: Mapping[str, CustomField]) -> Document:
     properties = {name: _TYPES.get(kind, _REFERENCE) for name, kind in resource.columns.items()}
     for name in resource.required:
-        properties[name] = {**properties[name], "type": _not_null(properties[name]["type"])}
-        if properties[name]["type"] == "string":
-            properties[name]["minLength"] = 1
+        properties[name] = {"allOf": [properties[name], {"not": {"enum": ["", None]}}]}
     if resource is CONTACTS:
         phone = {
             "type": "object",
             "required": ["number"],
             "properties": {
                 "number": {"type": "string", "minLength": 1, "maxLength": 191},
-                "type": {"enum": list(PHONE_TYPES)},
+                "type": {"enum": [*PHONE_TYPES, "", None]},
             },
         }
         properties |= {
-            "phones": {"type": "array", "items": phone},
-            "tags": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 191}},
+            "phones": {"type": ["array", "null"], "items": phone},
+            "tags": {
+                "type": ["array", "null"],
+                "items": {"type": "string", "minLength": 1, "maxLength": 191},
+            },
             "companies": _IDS,
             "deals": _IDS,
         }
@@ -224,16 +251,12 @@ def _written(resource: Resource, fields: Mapping[str, CustomField]) -> Document:
     return {"type": "object", "required": list(resource.required), "properties": properties}
 
 
-def _not_null(types: list[str]) -> str:
-    return next(name for name in types if name != "null")
-
-
 def _field_written(field: CustomField) -> Document:
     ids = [number for number, _label in field.options]
     if field.kind == "select":
         return {"enum": [*ids, None]}
     if field.kind == "multi-select":
-        return {"type": "array", "items": {"enum": ids}}
+        return {"type": ["array", "null"], "items": {"enum": ids}}
     return _TYPES[field.kind]
 
 
@@ -241,7 +264,7 @@ def _shown(resource: Resource, fields: Mapping[str, CustomField]) -> Document:
     properties: Document = {"id": {"type": "integer"}, "display_name": {"type": "string"}}
     dates = CONTACT_DATES if resource is CONTACTS else {}
     for name, kind in {**resource.columns, **dates, **STAMPS}.items():
-        properties[name] = _field_shown(kind) if kind in _TYPES else _REFERENCE
+        properties[name] = _field_shown(kind) if kind in _TYPES else _REFERENCE_SHOWN
     properties |= {"user": _NAMED, "path": {"type": "string"}}
     if resource is CONTACTS:
         listed = {"type": "array", "items": {"type": "object", "required": ["id"]}}
@@ -259,7 +282,7 @@ def _field_shown(kind: str) -> Document:
         return _NAMED
     if kind == "multi-select":
         return {"type": "array", "items": {"type": "object", "required": ["id"]}}
-    return {"type": _TYPES[kind]["type"]}
+    return _SHOWN_TYPES[kind]
 
 
 def _page_of(shown: Document) -> Document:
@@ -284,7 +307,7 @@ def _parameters(*names: str) -> list[Document]:
             "name": name,
             "in": "query",
             "description": _QUERY[name],
-            "schema": {"type": "integer", "minimum": 1} if name in numbers else {"type": "string"},
+            "schema": {"type": ["integer", "string"]} if name in numbers else {"type": "string"},
         }
         for name in names
     ]

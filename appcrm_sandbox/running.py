@@ -61,15 +61,15 @@ def serve(given: argparse.Namespace, settings: Settings) -> None:
     shown = f"[{host}]" if ":" in host else host
     count = store.value("SELECT count(*) FROM contacts WHERE deleted_at IS NULL")
     origin = f"seed {given.seed}" if fresh else "as they were; --contacts and --seed are for a new file"
-    sys.stderr.write(
-        f"appcrm-sandbox: serving http://{shown}:{port}/api "
-        f"({count} contacts from {given.database}, {origin}).\n",
-    )
-    sys.stderr.flush()
+
+    def say_ready() -> None:
+        sys.stderr.write(
+            f"appcrm-sandbox: serving http://{shown}:{port}/api "
+            f"({count} contacts from {given.database}, {origin}).\n",
+        )
+        sys.stderr.flush()
+
     try:
-        make_server(App(Sandbox(store, settings, faults))).run(sockets=[listener])
+        make_server(App(Sandbox(store, settings, faults)), say_ready).run(sockets=[listener])
     finally:
         store.close()
-
-
-__all__ = ["SandboxError", "open_store", "serve"]

@@ -17,7 +17,7 @@ from appcrm_sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from appcrm_sandbox.app import App
     from appcrm_sandbox.values import Json
@@ -48,7 +48,16 @@ class Protocol(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """A server that a signal ends with exit code 0: being told to stop is no failure."""
+    """A server that says when it is ready, and that a signal ends with exit code 0: to stop is no failure."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and only then say so: from here on a signal is heard and a request is answered."""
+        await super().startup(sockets)
+        self._on_ready()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -84,7 +93,7 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def make_server(app: App) -> Server:
+def make_server(app: App, on_ready: Callable[[], None] = lambda: None) -> Server:
     """A server that says nothing by itself and ends quickly."""
     config = uvicorn.Config(
         app,
@@ -99,4 +108,4 @@ def make_server(app: App) -> Server:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=2,
     )
-    return Server(config)
+    return Server(config, on_ready)

@@ -95,22 +95,22 @@ def _boolean(value: Json) -> int:
 
 def _moment(value: Json) -> dt.datetime:
     if isinstance(value, str):
-        for form in ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S"):
+        for form, length in (("%Y-%m-%d", 10), ("%Y-%m-%d %H:%M:%S", 19)):
             try:
                 moment = dt.datetime.strptime(value, form)  # noqa: DTZ007  the CRM's forms carry no zone
             except ValueError:
                 continue
-            if value == moment.strftime(form):
+            if value == moment.isoformat(sep=" ")[:length]:
                 return moment
     raise Refused("O campo :field não é uma data válida (AAAA-MM-DD ou AAAA-MM-DD HH:MM:SS).")
 
 
 def _date_time(value: Json) -> str:
-    return _moment(value).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
+    return f"{_moment(value).isoformat()}.000000Z"
 
 
 def _date(value: Json) -> str:
-    return _moment(value).strftime("%Y-%m-%dT00:00:00.000000Z")
+    return f"{_moment(value).date().isoformat()}T00:00:00.000000Z"
 
 
 SCALARS: dict[str, Callable[[Any], Any]] = {
@@ -156,7 +156,7 @@ def _phones(value: Json) -> list[tuple[str, str]]:
     for phone in value:
         if not isinstance(phone, dict) or not isinstance(phone.get("number"), str):
             raise Refused("Cada item de :field deve ter um número.")
-        kind = phone.get("type") or "mobile"
+        kind = "mobile" if phone.get("type") is None else phone["type"]
         if kind not in PHONE_TYPES:
             raise Refused(f"O tipo de cada item de :field deve ser {', '.join(PHONE_TYPES)}.")
         phones[_text(phone["number"], "text")] = kind

@@ -152,6 +152,7 @@ def test_texts_are_trimmed_and_empty_texts_are_null(crm):
         ("phones", "+1"),
         ("phones", [{"type": "mobile"}]),
         ("phones", [{"number": "+1", "type": "fax"}]),
+        ("phones", [{"number": "+1", "type": {}}]),
         ("tags", [{"name": "vip"}]),
         ("companies", [999]),
         ("deals", "1"),

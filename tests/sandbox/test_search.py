@@ -60,13 +60,15 @@ def test_without_fields_names_addresses_and_phones_are_searched(found):
     assert found("+1 300") == ["Zulmira.Ze@x.example"]
 
 
-def test_take_and_order_and_select_shape_the_result(found, crm):
+@pytest.mark.usefixtures("found")
+def test_take_and_order_and_select_shape_the_result(crm):
     answer = crm.get("/contacts/search", q="Xavante", take=2, order="id|desc", select="email").json()
     assert [set(row) for row in answer] == [{"id", "email"}] * 2
     assert [row["email"] for row in answer] == ["Zulmira.Ze@x.example", "zoraide@y.example"]
 
 
-def test_a_list_is_filtered_in_the_same_way(found, crm):
+@pytest.mark.usefixtures("found")
+def test_a_list_is_filtered_in_the_same_way(crm):
     answer = crm.get("/contacts", q="x.example", search_fields="email:like", per_page=1).json()
     assert (answer["meta"]["total"], len(answer["data"])) == (2, 1)
 
@@ -80,7 +82,8 @@ def test_unknown_fields_and_dates_cannot_be_searched(crm, field):
     assert crm.get("/contacts/search", q="x", search_fields=f"{field}:=").status_code == 500
 
 
-def test_the_operator_in_can_be_refused_or_ignored(found, crm):
+@pytest.mark.usefixtures("found")
+def test_the_operator_in_can_be_refused_or_ignored(crm):
     query = {"q": "zulmira@x.example,zoraide@y.example", "search_fields": "email:in"}
     crm.sandbox.settings(search_in="refused")
     assert crm.get("/contacts/search", **query).status_code == 500

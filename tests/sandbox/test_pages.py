@@ -1,0 +1,161 @@
+"""The pages for people, as text and in a real browser."""
+
+import base64
+import contextlib
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import threading
+
+import pytest
+import requests
+
+DRIVER = shutil.which("chromedriver")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+# What a browser in a container without a screen and without a network needs.
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@pytest.fixture
+def busy(crm):
+    """A CRM that a pipeline has just worked on."""
+    crm.sandbox.faults({"name": "too many", "operation": "list", "nth": 2, "status": 429, "retry_after": 3})
+    crm.get("/contacts", order="updated_at|desc")
+    crm.get("/contacts")
+    crm.new(
+        last_name="<b>Souza</b>",
+        email="ana@x.example",
+        tags=["chinook"],
+        phones=[{"number": "+1 555"}],
+        companies=[1],
+    )
+    crm.put("/contacts/3", first_name="Rui", email="no address")
+    return crm
+
+
+def _page(crm, path):
+    answer = requests.get(crm.sandbox.origin + path, timeout=10)
+    return answer.status_code, answer.text
+
+
+def test_the_first_page_shows_contacts_with_what_hangs_on_them(busy):
+    status, text = _page(busy, "/")
+    assert status == 200
+    row = next(line for line in text.split("<tr>") if "ana@x.example" in line)
+    company = busy.get("/companies/1").json()["name"]
+    for shown in ("+1 555", "chinook", company, "2026-06-01 08:00:00"):
+        assert shown in row
+
+
+def test_the_first_page_shows_the_last_requests_newest_first(busy):
+    text = _page(busy, "/")[1]
+    order = [text.index(mark) for mark in ("PUT", "POST", "too many", "order=updated_at|desc")]
+    assert order == sorted(order)
+    assert 'class="bad">422' in text
+    assert 'http-equiv="refresh"' in text
+    assert 'http-equiv="refresh"' not in _page(busy, "/?refresh=off")[1]
+
+
+def test_looking_is_not_a_request_to_the_api(busy):
+    before = busy.sandbox.counts()
+    _page(busy, "/")
+    assert busy.sandbox.counts() == before
+
+
+def test_what_people_typed_is_shown_as_text_only(busy):
+    for path in ("/", "/contacts/26", "/?q=%3Cscript%3E"):
+        text = _page(busy, path)[1]
+        assert "<b>Souza" not in text
+        assert "<script" not in text
+    assert "&lt;b&gt;Souza" in _page(busy, "/")[1]
+
+
+def test_the_search_box_narrows_the_contacts(busy):
+    text = _page(busy, "/?q=ana@x.example")[1]
+    assert "1 of 1" in text
+    assert "No contact to show." in _page(busy, "/?q=nobody-at-all")[1]
+
+
+def test_one_contact_has_a_page_of_its_own(busy):
+    status, text = _page(busy, "/contacts/26")
+    assert (status, "cf_lifetime_value" in text) == (200, True)
+    assert _page(busy, "/contacts/999")[0] == 404
+    assert _page(busy, f"/contacts/{2**70}")[0] == 404
+
+
+def test_no_page_asks_for_anything_from_elsewhere(busy):
+    for path in ("/", "/docs", "/contacts/26"):
+        linked = re.findall(r'(?:src|href|action)="([^"]*)"', _page(busy, path)[1])
+        assert linked
+        assert all(target.startswith("/") and not target.startswith("//") for target in linked)
+    assert (
+        requests.get(f"{busy.sandbox.origin}/style.css", timeout=10)
+        .headers["Content-Type"]
+        .startswith("text/css")
+    )
+
+
+def test_the_docs_show_every_path_of_the_api(busy):
+    document = requests.get(f"{busy.sandbox.origin}/openapi.json", timeout=10).json()
+    text = _page(busy, "/docs")[1]
+    assert len(document["paths"]) > 20
+    for path in document["paths"]:
+        assert f"/api{path}<" in text
+
+
+@contextlib.contextmanager
+def _browsing(profile):
+    """A browser driven over WebDriver, which is JSON over HTTP; gives a function that sends one command."""
+    driver = subprocess.Popen(
+        [DRIVER, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    session = requests.Session()
+    session.trust_env = False
+    try:
+        started = next(line for line in driver.stdout if "successfully on port" in line)
+        root = f"http://127.0.0.1:{re.search(r'on port ([0-9]+)', started).group(1)}/session"
+        chrome = {"args": [*FLAGS, f"--user-data-dir={profile}"], "binary": CHROMIUM}
+        wanted = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": chrome}}}
+        answer = session.post(root, json=wanted, timeout=60).json()["value"]
+        address = f"{root}/{answer['sessionId']}"
+
+        def send(method, path, **body):
+            return session.request(method, address + path, json=body or None, timeout=60).json()["value"]
+
+        yield send
+        session.delete(address, timeout=30)
+    finally:
+        driver.kill()
+        driver.communicate()
+
+
+@pytest.mark.skipif(
+    None in {CHROMIUM, DRIVER}, reason="needs chromium and chromedriver: make browser installs them"
+)
+def test_a_real_browser_shows_the_page_and_each_request_as_it_arrives(busy, tmp_path):
+    with _browsing(tmp_path / "profile") as browser:
+        browser("POST", "/url", url=f"{busy.sandbox.origin}/")
+        first = browser("GET", "/source")
+        assert "ana@x.example" in first
+        assert "luis@x.example" not in first
+        busy.new(first_name="Luís", email="luis@x.example")
+        pause = threading.Event()
+        while "luis@x.example" not in browser("GET", "/source"):
+            pause.wait(0.2)
+        browser("POST", "/window/rect", width=1280, height=1000)
+        size = "const box = document.querySelector('section').getBoundingClientRect(); return [box.width, box.height]"
+        width, height = browser("POST", "/execute/sync", script=size, args=[])
+        picture = base64.b64decode(browser("GET", "/screenshot"))
+    assert 900 < width <= 1280
+    assert height > 150
+    assert picture.startswith(b"\x89PNG")
+    # A page whose style sheet or tables are missing is a few kilobytes; one with tables and text is far more.
+    assert len(picture) > 40_000
+    keep = os.environ.get("APPCRM_SANDBOX_SCREENSHOT")
+    if keep:
+        pathlib.Path(keep).write_bytes(picture)
