@@ -34,7 +34,7 @@ _TYPES: dict[str, Document] = {
     "multi-select": {"type": "array", "items": {"type": "integer"}, "description": "option ids"},
 }
 _SHOWN_TYPES: dict[str, Document] = {
-    **dict.fromkeys(("text", "textarea", "email", "url"), {"type": ["string", "null"]}),
+    **{kind: {"type": ["string", "null"]} for kind in ("text", "textarea", "email", "url")},
     "integer": {"type": ["integer", "null"]},
     "decimal": {"type": ["number", "null"]},
     "boolean": {"type": ["boolean", "null"]},

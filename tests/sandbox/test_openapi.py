@@ -29,11 +29,12 @@ def test_a_field_declared_later_is_described(crm):
     assert "cf_plan" in document["components"]["schemas"]["contacts_written"]["properties"]
 
 
-def test_schemathesis_finds_nothing(crm):
+def test_schemathesis_finds_nothing(crm, tmp_path):
     command = [
-        sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIGURATION), "run", f"{crm.sandbox.origin}/openapi.json",
+        sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIGURATION),
+        "run", f"{crm.sandbox.origin}/openapi.json",
         "--header", f"Authorization: Bearer {crm.sandbox.token}",
         "--phases", "examples,coverage,fuzzing", "--max-examples", "6", "--seed", "1", "--no-color",
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-6000:]
