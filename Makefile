@@ -4,9 +4,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 # Meltano pins its own dependencies, so it lives in a venv of its own.
 MELTANO := .venv-meltano
+# So does Airflow, which meets Meltano only as a command.
+AIRFLOW := .venv-airflow
 
 .DEFAULT_GOAL := help
-.PHONY: help install format check test demo clean lock
+.PHONY: help install install-airflow format check test test-field demo clean lock
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -25,13 +27,22 @@ $(MELTANO)/.installed: requirements-meltano.txt $(BIN)/uv
 	$(BIN)/uv pip install --quiet --python $(MELTANO)/bin/python --requirement requirements-meltano.txt
 	@touch $@
 
+$(AIRFLOW)/.installed: requirements-airflow.txt $(BIN)/uv
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(AIRFLOW)
+	$(BIN)/uv pip install --quiet --python $(AIRFLOW)/bin/python --requirement requirements-airflow.txt
+	@touch $@
+
+install-airflow: $(AIRFLOW)/.installed $(MELTANO)/.installed ## Airflow and Meltano, for the tests in tests/field
+
 install: $(VENV)/.installed ## the connectors, the sandbox and the development tools, into .venv
 
-lock: $(BIN)/uv ## resolve the versions of development and of Meltano anew
+lock: $(BIN)/uv ## resolve the versions of development, of Meltano and of Airflow anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url --no-emit-find-links \
 		--no-header --extra sandbox --group dev --output-file requirements-dev.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url --no-emit-find-links \
 		--no-header --output-file requirements-meltano.txt requirements-meltano.in
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url --no-emit-find-links \
+		--no-header --output-file requirements-airflow.txt requirements-airflow.in
 
 format: install ## rewrite the code in the house format
 	$(BIN)/ruff format .
@@ -42,11 +53,21 @@ check: install ## format, lint, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# The sandbox's page is looked at in a real browser; where one may be installed, it is, and where not, that test says so.
+browser:
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { \
+		root=; [ "$$(id -u)" = 0 ] || root="sudo -n"; \
+		$$root apt-get update -qq && $$root apt-get install -y -qq --no-install-recommends chromium chromium-driver; \
+	} >/dev/null 2>&1 || echo "chromium could not be installed: the test of the page in a browser is skipped" >&2
+
 demo: install $(MELTANO)/.installed ## warehouse -> CRM -> warehouse with real parts: PostgreSQL, Meltano, the sandbox
 	$(BIN)/python examples/demo/run.py
 
-test: check $(MELTANO)/.installed ## everything that CI runs
+test: check browser $(MELTANO)/.installed $(AIRFLOW)/.installed ## everything that CI runs
 	$(BIN)/pytest -n 2
 
+test-field: install install-airflow ## Airflow for real: dags test, standalone, and 20 accounts on Celery with a lost worker
+	$(BIN)/pytest tests/field -m ""
+
 clean: ## remove everything that these commands made
-	rm -rf $(VENV) $(MELTANO) .demo .cache dist build
+	rm -rf $(VENV) $(MELTANO) $(AIRFLOW) .demo .cache dist build
