@@ -1,0 +1,255 @@
+"""Real processes for the tests: a Meltano project that is set up as a user's, and an Airflow around it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from postgres import DATABASE, HOST, USER
+
+ROOT = Path(__file__).resolve().parents[2]
+MELTANO = ROOT / ".venv-meltano" / "bin" / "meltano"
+AIRFLOW = ROOT / ".venv-airflow" / "bin" / "airflow"
+PLUGINS = ("tap-appcrm", "target-appcrm", "tap-postgres", "target-postgres", "tap-receipts", "model")
+PLUGIN_FOLDERS = ("extractors", "loaders", "utilities")
+CACHE = ROOT / ".cache" / "field"
+# Whoever has an account of their own in their shell must not see it used by a test.
+FOREIGN = ("MELTANO", "TAP_", "TARGET_", "SINGER", "PG", "AIRFLOW", "APPCRM")
+
+
+def own_environment():
+    return {name: text for name, text in os.environ.items() if not name.startswith(FOREIGN)} | {
+        "NO_COLOR": "1"
+    }
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]
+
+
+def wait_until(condition, seconds, what):
+    """What `condition` returned once it was true; AssertionError with `what` after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.5)
+    raise AssertionError(f"{what} did not come within {seconds} s")
+
+
+class MeltanoProject:
+    """A copy of the repository's project with the Airflow example in it, and with `.meltano` and files of its own."""
+
+    def __init__(self, folder, postgres, **settings):
+        self.root = folder
+        folder.mkdir(parents=True)
+        for name in ("receipts", "airflow"):
+            shutil.copytree(ROOT / "examples" / name, folder / "examples" / name)
+        shutil.copytree(ROOT / "examples" / "duckdb", folder / "examples" / "duckdb", dirs_exist_ok=True)
+        document = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
+        document["include_paths"] = ["./examples/airflow/*.meltano.yml"]
+        for kind in document["plugins"].values():
+            for plugin in kind:
+                if plugin.get("pip_url") == "-e .":
+                    plugin["pip_url"] = f"-e {ROOT}"
+        (folder / "meltano.yml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+        (folder / "output").mkdir()
+        address = {
+            "HOST": HOST,
+            "PORT": str(postgres.port),
+            "USER": USER,
+            "PASSWORD": "any",
+            "DATABASE": DATABASE,
+        }
+        self.environment = own_environment() | {
+            "PATH": f"{MELTANO.parent}{os.pathsep}{os.environ['PATH']}",
+            "MELTANO_PROJECT_ROOT": str(folder),
+            "MELTANO_EXECUTABLE": str(MELTANO),
+            "MELTANO_ENVIRONMENT": "prod",
+            "MELTANO_AUTO_INSTALL": "false",
+            "MELTANO_RETRY_DELAY_SECONDS": "1",
+            **{f"TAP_POSTGRES_{name}": text for name, text in address.items()},
+            **{f"TARGET_POSTGRES_{name}": text for name, text in address.items()},
+            **settings,
+        }
+
+    def install(self):
+        """Link the plugins' environments from a project that holds them for all tests and is made once."""
+        names = [
+            self.root / "meltano.yml",
+            *sorted((self.root / "examples" / "airflow").glob("airflow.meltano.yml")),
+        ]
+        names += [ROOT / "pyproject.toml", ROOT / "requirements-meltano.txt"]
+        fingerprint = hashlib.sha256(b"".join(path.read_bytes() for path in names)).hexdigest()[:16]
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with (CACHE / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            home, done = CACHE / fingerprint, CACHE / fingerprint / "installed"
+            if not done.is_file():
+                for stale in CACHE.glob("*/"):
+                    shutil.rmtree(stale)
+                home.mkdir()
+                self.meltano("install", *PLUGINS, MELTANO_SYS_DIR_ROOT=str(home), seconds=300)
+                done.touch()
+        own = self.root / ".meltano"
+        own.mkdir()
+        for name in PLUGIN_FOLDERS:
+            (own / name).symlink_to(home / name)
+        return self
+
+    def meltano(self, *arguments, seconds=120, **settings):
+        done = subprocess.run(
+            [str(MELTANO), *arguments],
+            cwd=self.root,
+            env=self.environment | settings,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
+        return done.stdout
+
+
+class Airflow:
+    """An Airflow of its own for one project: its folder, its database, its processes."""
+
+    def __init__(self, folder, project, **settings):
+        self.folder = folder
+        self.port = free_port()
+        self._processes = {}
+        folder.mkdir(parents=True)
+        base = f"http://{HOST}:{self.port}"
+        self.environment = project.environment | {
+            "AIRFLOW_HOME": str(folder),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(project.root / "examples" / "airflow" / "dags"),
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{base}/execution/",
+            "AIRFLOW__API__HOST": HOST,
+            "AIRFLOW__API__PORT": str(self.port),
+            "AIRFLOW__API__BASE_URL": base,
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__API_AUTH__JWT_SECRET": "a secret that every process of this Airflow shares, for one test",
+            "AIRFLOW__SCHEDULER__PARSING_PROCESSES": "1",
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            **settings,
+        }
+
+    def command(self, *arguments, seconds=180):
+        log = self.folder / f"{'-'.join(arguments[:2])}.log"
+        with log.open("wb") as output:
+            try:
+                done = subprocess.run(
+                    [str(AIRFLOW), *arguments],
+                    cwd=self.folder,
+                    env=self.environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    timeout=seconds,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired:
+                pytest.fail(
+                    f"{arguments} took more than {seconds} s: {log.read_text(errors='replace')[-8000:]}"
+                )
+        said = log.read_text(encoding="utf-8", errors="replace")
+        assert done.returncode == 0, said[-8000:]
+        return said
+
+    def listed(self, *arguments):
+        """The rows of a listing command."""
+        said = self.command(*arguments, "--output", "json")
+        return json.loads(next(line for line in reversed(said.splitlines()) if line.startswith(("[{", "[]"))))
+
+    def test_dag(self, dag, moment):
+        """`airflow dags test`, which always ends with 0: the states of the run and of its tasks, and its words."""
+        said = self.command("dags", "test", dag, moment, seconds=240)
+        [run] = [run for run in self.listed("dags", "list-runs", dag) if run["logical_date"] == moment]
+        return run["state"], self.task_states(dag, run["run_id"]), said
+
+    def task_states(self, dag, run_id):
+        return {
+            one["task_id"]: one["state"] for one in self.listed("tasks", "states-for-dag-run", dag, run_id)
+        }
+
+    def prepare(self, project):
+        """Its database, and the accounts' pools."""
+        self.command("db", "migrate")
+        pools = self.folder / "pools.json"
+        made = subprocess.run(
+            [
+                str(AIRFLOW.parent / "python"),
+                str(project.root / "examples" / "airflow" / "dags" / "meltano_project.py"),
+            ],
+            env=project.environment,
+            stdout=subprocess.PIPE,
+            check=True,
+            timeout=60,
+        )
+        pools.write_bytes(made.stdout)
+        self.command("pools", "import", str(pools))
+
+    def start(self, name, *arguments, **settings):
+        log = (self.folder / f"{name}.log").open("ab")
+        with log:
+            self._processes[name] = subprocess.Popen(
+                [str(AIRFLOW), *arguments],
+                cwd=self.folder,
+                env=self.environment | settings,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def said(self, name):
+        return (self.folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
+
+    def lose(self, name):
+        """End a process and all that came from it at once, as a machine that loses its power."""
+        family = descendants(self._processes[name].pid)
+        for pid in family:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._processes.pop(name).wait()
+        return len(family)
+
+    def stop(self):
+        for name, process in list(self._processes.items()):
+            family = descendants(process.pid)
+            process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+            for pid in family:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            process.wait()
+            del self._processes[name]
+
+
+def descendants(pid):
+    """A process and all below it, whatever their groups and sessions."""
+    children = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(entry.name))
+    found, queue = [], [pid]
+    while queue:
+        found.append(queue.pop())
+        queue += children.get(found[-1], [])
+    return found
