@@ -8,7 +8,7 @@ MELTANO := .venv-meltano
 AIRFLOW := .venv-airflow
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-airflow format check test test-field demo clean lock
+.PHONY: help install install-airflow format check browser test test-field demo clean lock
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
