@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MELTANO = ROOT / ".venv-meltano" / "bin" / "meltano"
+PLUGINS = ("tap-appcrm", "target-appcrm", "tap-duckdb", "tap-receipts", "target-jsonl", "target-duckdb")
+# Whoever has an account of their own in their shell must not see it used by a test.
+FOREIGN = ("MELTANO", "TAP_", "TARGET_", "SINGER", "PG")
+
+
+class Project:
+    """The repository's meltano.yml with a system folder of its own, so that tests do not share state or catalogs."""
+
+    def __init__(self, system, environment="prod"):
+        self.system = system
+        self._environment = {
+            **{name: text for name, text in os.environ.items() if not name.startswith(FOREIGN)},
+            "PATH": f"{MELTANO.parent}{os.pathsep}{os.environ['PATH']}",
+            "NO_COLOR": "1",
+            "MELTANO_SYS_DIR_ROOT": str(system),
+            "MELTANO_ENVIRONMENT": environment,
+        }
+
+    def try_(self, *arguments, stdin=None, **settings):
+        """Run one command; the finished process, whatever its status."""
+        return subprocess.run(
+            [str(MELTANO), *arguments],
+            cwd=ROOT,
+            env=self._environment | settings,
+            stdin=stdin or subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=400,
+            check=False,
+        )
+
+    def __call__(self, *arguments, stdin=None, **settings):
+        """Run one command, which must end with 0; what it printed."""
+        done = self.try_(*arguments, stdin=stdin, **settings)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+        return done.stdout
+
+    def state(self, pipeline):
+        """The Singer state that Meltano keeps for `tap-to-target`, or None."""
+        said = self.try_("state", "get", f"prod:{pipeline}")
+        return json.loads(said.stdout or "{}").get("singer_state")
+
+
+@pytest.fixture(scope="session")
+def plugins(tmp_path_factory):
+    """A folder with the plugins' environments, made once for all workers of this run."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    home = base / "meltano-plugins"
+    with (base / "meltano-plugins.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (home / "done").is_file():
+            Project(home)("install", *PLUGINS)
+            (home / "done").touch()
+    return home
+
+
+@pytest.fixture
+def meltano(plugins, tmp_path):
+    """`meltano(*arguments, **settings)` runs a command of Meltano on the repository's project."""
+    system = tmp_path / "meltano"
+    system.mkdir()
+    for kind in ("extractors", "loaders"):
+        (system / kind).symlink_to(plugins / kind)
+    return Project(system)
+
+
+@pytest.fixture
+def address():
+    """`address("TAP", sandbox)`: the settings of one connector for one sandbox."""
+    return lambda plugin, sandbox: {
+        f"{plugin}_APPCRM_API_URL": sandbox.url,
+        f"{plugin}_APPCRM_AUTH_TOKEN": sandbox.token,
+    }
