@@ -3,106 +3,121 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-MELTANO = ROOT / ".venv-meltano" / "bin" / "meltano"
-PLUGINS = ("tap-appcrm", "target-appcrm", "tap-duckdb", "target-jsonl", "target-duckdb")
-
-FIND = """
-schema, = connection.execute(
-    "select table_schema from information_schema.tables where table_name = 'contacts'").fetchone()
+MAKE_MODEL = """
+connection.execute("attach '{model}' as model")
+connection.execute('''
+    create table model.main.contacts as
+    select email, first_name, [{{'number': '+55 11 ' || id, 'type': 'work'}}] as phones, ['duck'] as tags,
+        1.5 as cf_lifetime_value, timestamp '2026-01-01' + id * interval 1 minute as changed_at
+    from appcrm.contacts where email is not null order by id limit 20''')
 """
-COUNT = f"""
-connection = duckdb.connect({{path!r}})
-{FIND}
-print(json.dumps(connection.execute(
-    f"select count(*), count(distinct id), max(id) from {{{{schema}}}}.contacts").fetchone()))
-"""
-MODEL = f"""
-connection = duckdb.connect({{raw!r}})
-{FIND}
-connection.execute("attach '{{path}}' as model")
-connection.execute("create table model.main.contacts as select email, first_name, last_name, city, "
-    f"now() as changed_at from {{{{schema}}}}.contacts where email is not null limit 20")
+CHANGE_MODEL = """
+connection.execute("update contacts set first_name = 'Ana', changed_at = timestamp '2027-01-01' "
+    "where email = (select min(email) from contacts)")
 """
 
 
-@pytest.fixture(scope="module")
-def system(tmp_path_factory):
-    """Meltano's folder for plugins and state, away from the checkout."""
-    return tmp_path_factory.mktemp("meltano")
+@pytest.fixture
+def in_duckdb(plugins):
+    """`in_duckdb(database, program)`: its output as JSON, run with the very DuckDB that meltano.yml pins."""
+
+    def run(database, program):
+        done = subprocess.run(
+            [
+                str(plugins / "loaders" / "target-duckdb" / "venv" / "bin" / "python"),
+                "-c",
+                f"import duckdb, json\nconnection = duckdb.connect({str(database)!r})\n{program}",
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        return json.loads(done.stdout or "null")
+
+    return run
 
 
-@pytest.fixture(scope="module")
-def installed(system):
-    meltano(system, {}, "install", *PLUGINS)
-    return system
-
-
-def meltano(system, settings, *arguments):
-    done = subprocess.run(
-        [str(MELTANO), *arguments],
-        cwd=ROOT,
-        env={
-            **{name: value for name, value in os.environ.items() if not name.startswith(("TAP_", "TARGET_"))},
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "MELTANO_SYS_DIR_ROOT": str(system),
-            "MELTANO_ENVIRONMENT": "prod",
-            **settings,
-        },
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
-
-
-def address(plugin, sandbox):
-    return {f"{plugin}_APPCRM_API_URL": sandbox.url, f"{plugin}_APPCRM_AUTH_TOKEN": sandbox.token}
-
-
-def in_duckdb(system, program):
-    """Run a program with the DuckDB that meltano.yml pins for its loader."""
-    (python,) = system.glob("loaders/target-duckdb/venv/bin/python")
-    return subprocess.run(
-        [str(python), "-c", f"import duckdb, json\n{program}"],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    ).stdout
+def counted(in_duckdb, database, table, column):
+    query = f"select count(*), count(distinct {column}) from {table}"
+    return in_duckdb(database, f"print(json.dumps(connection.execute({query!r}).fetchone()))")
 
 
 def test_the_duckdb_loader_of_meltano_yml_keeps_every_row_and_leads_back_into_a_crm(
-    installed, appcrm_sandbox_factory, tmp_path
+    meltano, address, appcrm_sandbox_factory, in_duckdb, tmp_path
 ):
-    crm = appcrm_sandbox_factory(contacts=250)
-    database = tmp_path / "warehouse.duckdb"
-    loader = {"TARGET_DUCKDB_PATH": str(database), "TARGET_DUCKDB_DEFAULT_TARGET_SCHEMA": "raw"}
-    meltano(installed, {**address("TAP", crm), **loader}, "run", "tap-appcrm", "target-duckdb")
-    counted = in_duckdb(installed, COUNT.format(path=str(database)))
-    ids = [contact["id"] for contact in crm.contacts()]
-    assert json.loads(counted) == [len(ids), len(ids), max(ids)]
+    crm, other = appcrm_sandbox_factory(contacts=250), appcrm_sandbox_factory(contacts=0)
+    database, model = tmp_path / "warehouse.duckdb", tmp_path / "model.duckdb"
+    meltano("run", "tap-appcrm", "target-duckdb", **address("TAP", crm), TARGET_DUCKDB_PATH=str(database))
+    assert counted(in_duckdb, database, "appcrm.contacts", "id") == [len(crm.contacts())] * 2
 
-    model = tmp_path / "model.duckdb"
-    in_duckdb(installed, MODEL.format(path=str(model), raw=str(database)))
-    other = appcrm_sandbox_factory(contacts=0)
-    back = {"TAP_DUCKDB_PATH": str(model), "TARGET_APPCRM_REJECTS_PATH": str(tmp_path / "rejects.jsonl")}
-    meltano(installed, {**address("TARGET", other), **back}, "run", "tap-duckdb", "target-appcrm")
+    in_duckdb(database, MAKE_MODEL.format(model=model))
+    back = {
+        **address("TARGET", other),
+        "TAP_DUCKDB_PATH": str(model),
+        "TARGET_APPCRM_REJECTS_PATH": str(tmp_path / "rejects.jsonl"),
+        "TARGET_APPCRM_RECEIPTS_PATH": str(tmp_path / "receipts.jsonl"),
+    }
+    meltano("run", "tap-duckdb", "target-appcrm", **back)
     assert len(other.contacts()) == 20
+    contact = other.contacts()[0]
+    assert contact["tags"] == ["duck"]
+    assert float(contact["cf_lifetime_value"]) == 1.5
+    assert contact["phones"][0]["number"].startswith("+55 11 ")
+
+    in_duckdb(model, CHANGE_MODEL)
+    other.reset_log()
+    meltano("run", "tap-duckdb", "target-appcrm", **back)
+    assert other.counts()["operations"].get("update") == 1
+    assert "create" not in other.counts()["operations"]
 
 
-def test_the_jsonl_loader_keeps_every_row(installed, appcrm_sandbox_factory, tmp_path):
+@pytest.mark.parametrize("rows", [1, 2, 250])
+def test_the_duckdb_loader_keeps_rows_that_are_all_text_in_every_batch(plugins, in_duckdb, tmp_path, rows):
+    columns = {name: {"type": ["string", "null"]} for name in ("id", "name", "email")}
+    lines = [
+        {"type": "SCHEMA", "stream": "people", "schema": {"properties": columns}, "key_properties": ["id"]}
+    ]
+    lines += [
+        {
+            "type": "RECORD",
+            "stream": "people",
+            "record": {"id": f"k{n}", "name": f"Name {n}", "email": "a@b.c"},
+        }
+        for n in range(rows)
+    ]
+    database, config = tmp_path / "people.duckdb", tmp_path / "config.json"
+    config.write_text(
+        json.dumps({"path": str(database), "default_target_schema": "main", "batch_size_rows": 100})
+    )
+    subprocess.run(
+        [
+            str(plugins / "loaders" / "target-duckdb" / "venv" / "bin" / "target-duckdb"),
+            "--config",
+            str(config),
+        ],
+        input="\n".join(map(json.dumps, lines)),
+        text=True,
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    assert counted(in_duckdb, database, "people", "id") == [rows, rows]
+
+
+def test_the_jsonl_loader_keeps_every_row(meltano, address, appcrm_sandbox_factory, tmp_path):
     crm = appcrm_sandbox_factory(contacts=120)
-    settings = {**address("TAP", crm), "TARGET_JSONL_DESTINATION_PATH": str(tmp_path)}
-    meltano(installed, settings, "run", "--full-refresh", "tap-appcrm", "target-jsonl")
+    meltano(
+        "run",
+        "tap-appcrm",
+        "target-jsonl",
+        **address("TAP", crm),
+        TARGET_JSONL_DESTINATION_PATH=str(tmp_path),
+    )
     rows = [
         json.loads(line) for line in (tmp_path / "contacts.jsonl").read_text(encoding="utf-8").splitlines()
     ]
