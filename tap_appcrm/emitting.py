@@ -38,17 +38,22 @@ class Emitter:
         self.records = 0
 
     def emit(self, records: list[Record]) -> list[Record]:
-        """Write records, and return what the stream's map made of them."""
+        """Write records; where they go into files, return what the stream's map made of them.
+
+        A structure of ``fastrows`` is written like a record; only a plain stream has any.
+        """
         maps = self._stream.stream_maps
         self.records += len(records)
+        if not records:
+            return []
         writer = self._stream.message_writer
         if self._writes and is_plain(maps) and isinstance(writer, BufferedWriter):
             writer.write_lines(self._lines(records, maps[0]))
-            return records
+            return []
         if self._writes:
             for message in self._messages(records, maps):
                 writer.write_message(message)
-            return records
+            return []
         mapped = (maps[0].transform(record) for record in records)
         return [record for record in mapped if record is not None]
 

@@ -240,6 +240,7 @@ class Shaper:
         schema: of the record: selected properties only.
         key: property to column of the row where they differ, such as ``contact_id`` to ``id``.
         custom_fields: names of custom fields beyond ``cf_…``.
+        catalogued: properties of the catalog, selected or not; a custom field beyond them is reported.
         on_widened: called with the new schema before the first record that needs it.
     """
 
@@ -250,20 +251,17 @@ class Shaper:
         *,
         key: Mapping[str, str],
         custom_fields: Iterable[str],
+        catalogued: Iterable[str],
         on_widened: Callable[[Schema], None],
     ) -> None:
         self._stream = stream
         self._key = dict(key)
         self._custom = frozenset(custom_fields)
         self._on_widened = on_widened
-        self._catalogued: frozenset[str] = frozenset()
+        self._catalogued = frozenset(catalogued)
         self.unknown_fields: set[str] = set()
         self.schema = schema
         self._compile()
-
-    def known(self, names: Iterable[str]) -> None:
-        """Say which properties the catalog has, selected or not, so that others can be reported."""
-        self._catalogued = frozenset(names)
 
     def _compile(self) -> None:
         self._fields: list[tuple[str, str, Callable[[Any], Any]]] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from appcrm.client import ListQuery
 from appcrm.contact import as_id, canonical_timestamp
@@ -20,6 +20,7 @@ from tap_appcrm.pages import BY_ID, Row, SourcePage
 
 if TYPE_CHECKING:
     from appcrm.client import Client, Page
+    from tap_appcrm.fastrows import FastRows
     from tap_appcrm.settings import TapSettings
 
 TRIES_BEFORE_REFUSED = 2
@@ -58,6 +59,8 @@ class ApiSource:
         select: fields to ask for; empty for all.
         with_associations: whether rows should carry companies and deals, where the server lets them.
         otherwise_select: fields to ask for once it is known that rows do not carry them.
+
+    ``fast`` reads pages into structures; the first page is always read in full, to see fields nobody knows of.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class ApiSource:
         self._include = CARRIED if with_associations else ()
         self._is_probed = not with_associations
         self._otherwise_select = otherwise_select
+        self.fast: FastRows | None = None
         self._sweeps_select: tuple[str, ...] = ("id", "updated_at")
 
     def rows(
@@ -93,9 +97,19 @@ class ApiSource:
             select=self._select,
             include=self._include,
         )
-        page = self._list(query, number, doubtful=doubtful) if self._is_probed else self._probe(query, number)
+        fast = self.fast
+        if fast is not None and fast.is_usable and self._is_probed and not doubtful:
+            page = self._client.list_contacts(query, number, read=fast)
+            if page.rows and not isinstance(page.rows[0], dict):
+                return _source_page(page, query.per_page, fast.ids(page.rows), fast.stamps(page.rows))
+        else:
+            page = (
+                self._list(query, number, doubtful=doubtful)
+                if self._is_probed
+                else self._probe(query, number)
+            )
         if query.select and not carries(page.rows, query.select):
-            self._select = ()
+            self._select, self.fast = (), None
             page = self._list(dataclasses.replace(query, select=()), number, doubtful=doubtful)
         return source_page(page, query.per_page)
 
@@ -158,11 +172,16 @@ def source_page(page: Page[Row], asked: int) -> SourcePage:
     ids = [number for number in (as_id(row.get("id")) for row in rows) if number is not None]
     if len(ids) < len(rows):
         raise MalformedBody("a contact without an id", operation="list", path="/contacts", status=200)
+    return _source_page(page, asked, ids, [canonical_timestamp(row.get("updated_at")) for row in rows])
+
+
+def _source_page(page: Page[Any], asked: int, ids: list[int], stamps: list[str | None]) -> SourcePage:
+    rows = page.rows
     return SourcePage(
         number=page.page,
         rows=rows,
         ids=ids,
-        stamps=[canonical_timestamp(row.get("updated_at")) for row in rows],
+        stamps=stamps,
         asked=asked,
         # A count below what is on the page itself is no count.
         total=None if page.total is not None and page.total < len(rows) else page.total,

@@ -15,9 +15,11 @@ from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 
 from appcrm.contact import CUSTOM_FIELD_PREFIX, SCALAR_FIELDS, TIMESTAMP_FIELDS, format_timestamp
 from appcrm.errors import SettingsError
+from appcrm.schemas import load_schema
 from tap_appcrm.backfill import Checkpoint
 from tap_appcrm.deletes import Gone
-from tap_appcrm.emitting import Emitter
+from tap_appcrm.emitting import Emitter, is_plain
+from tap_appcrm.fastrows import FastRows
 from tap_appcrm.following import Following, Lead
 from tap_appcrm.position import StreamState
 from tap_appcrm.progress import Progress
@@ -93,8 +95,10 @@ class AppcrmStream(Stream):
         """Write RECORD and STATE messages, and yield each record."""
         with self.get_record_counter() as counter, self.get_sync_timer():
             sync = StreamSync(self, self.make_reading(), writes=write_messages)
+            counted = 0
             for records in sync.run():
-                counter.increment(len(records))
+                counter.increment(sync.emitter.records - counted)
+                counted = sync.emitter.records
                 yield from records
 
     # The reading
@@ -166,7 +170,22 @@ class AppcrmStream(Stream):
             self.selected_schema,
             key=self.key_columns,
             custom_fields=self.tap.settings.custom_fields,
+            catalogued=self.effective_schema.get("properties", {}),
             on_widened=self._widen,
+        )
+
+    @property
+    def reads_plain_rows(self) -> bool:
+        """Whether a listed row is all that a record is made of."""
+        return False
+
+    def make_fast_rows(self, schema: Schema) -> FastRows:
+        """Return what decodes pages into structures that are written as they are."""
+        return FastRows(
+            schema,
+            load_schema(self.name),
+            key=self.key_columns,
+            custom_fields=self.tap.settings.custom_fields,
         )
 
     def _widen(self, schema: Schema) -> None:
@@ -222,6 +241,7 @@ class StreamSync:
         progress = Progress(stream.name, 0 if already is None else already.total or 0)
         stream.begin_version(reading)
         self.companion = stream.tap.companion_of(stream, reading, writes=self._writes)
+        self._decode_faster()
         try:
             for step in reading.steps():
                 if isinstance(step, Checkpoint):
@@ -245,6 +265,19 @@ class StreamSync:
             progress.close()
             self._close_receipt(requests_before, time.monotonic() - began)
 
+    def _decode_faster(self) -> None:
+        """Let pages be decoded into what is written, where nothing else needs to look into rows."""
+        source = self._reading.run.source
+        if (
+            self._writes
+            and self.companion is None
+            and isinstance(source, ApiSource)
+            and self._stream.reads_plain_rows
+            and self._stream.ABORT_AT_RECORD_COUNT is None
+            and is_plain(self._stream.stream_maps)
+        ):
+            source.fast = self._stream.make_fast_rows(self.shaper.schema)
+
     def _rows(self, step: Rows | Gone) -> Iterator[list[Row]]:
         if isinstance(step, Gone):
             if DELETED_AT not in self.shaper.schema["properties"]:
@@ -258,7 +291,9 @@ class StreamSync:
 
     def emit(self, rows: list[Row]) -> list[Record]:
         """Write the records of rows."""
-        records = self.emitter.emit([self.shaper.shape(row) for row in rows])
+        if not rows or isinstance(rows[0], dict):
+            rows = [self.shaper.shape(row) for row in rows]
+        records = self.emitter.emit(rows)
         self._records_since_state += len(rows)
         self._stream.check_limit(self.emitter.records)
         return records
@@ -400,6 +435,11 @@ class ContactsStream(AppcrmStream):
             with_associations=self.tap.reads_associations,
         )
 
+    @property
+    def reads_plain_rows(self) -> bool:
+        """Whether a listed row is all that a record is made of."""
+        return True
+
     def _safe_select(self) -> tuple[str, ...]:
         wanted = self.selected_schema["properties"]
         if wanted.keys() == self.effective_schema["properties"].keys():
@@ -422,6 +462,7 @@ class ContactAssociationsStream(AppcrmStream):
 
     name = "contact_associations"
     primary_keys = ("contact_id",)
+    selected_by_default = False  # each contact may cost a request of its own
     key_columns: ClassVar[dict[str, str]] = {"contact_id": "id"}
 
     def __init__(self, tap: TapAppcrm, schema: Schema) -> None:
@@ -435,6 +476,11 @@ class ContactAssociationsStream(AppcrmStream):
         """Write RECORD and STATE messages, unless the contacts' pages brought all records along."""
         if not self.is_done:
             yield from super()._sync_records(context, write_messages=write_messages)
+
+    def _write_schema_message(self) -> None:
+        """Write the SCHEMA message, unless the contacts' pages brought all records along behind it."""
+        if not self.is_done:
+            super()._write_schema_message()
 
     def make_reading(self) -> Reading:
         """Return what reads this stream: the contacts of this run again, if it stands where they stood."""

@@ -88,6 +88,7 @@ class Crowd(RuleBasedStateMachine):
 
     def _read(self, workers, saves):
         """Run the tap; what is in ``self.state`` is its last STATE, whatever happens."""
+        self.emitted_now = set()
         run = Run("contacts", self.crm, workers, self.crm.page_size)
         state = StreamState.parse("contacts", self.state)
         reading = Reading(run, settings_of(detect_deletes=self.detect_deletes), state)
@@ -97,6 +98,7 @@ class Crowd(RuleBasedStateMachine):
             elif not isinstance(step, Checkpoint):
                 for row in step.rows:
                     self.emitted[row["id"]] = row["revision"]
+                    self.emitted_now.add(row["id"])
                     self.gone.discard(row["id"])
             elif saves():
                 reading.save()
@@ -105,20 +107,20 @@ class Crowd(RuleBasedStateMachine):
         return run
 
     def _write(self, state):
-        self.vouched = set(self.emitted)
+        self.vouched |= self.emitted_now
         self.state = json.loads(json.dumps(state.dump()))
 
     def teardown(self):
         if not hasattr(self, "crm"):
             return
-        vouched = self.vouched
+        vouched = set(self.vouched)
         history = list(self.crm.requests)
         self._read(InlineWorkers(), saves=lambda: False)
         alive = {contact_id: row["revision"] for contact_id, row in self.crm.alive.items()}
         assert alive == {contact_id: self.emitted.get(contact_id) for contact_id in alive}, _told(history)
         if self.detect_deletes:
             # What was emitted after the last STATE of a killed run is known to nobody.
-            assert vouched & self.crm.trash.keys() <= self.gone
+            assert vouched & self.crm.trash.keys() <= self.gone, _told(history)
 
 
 class CrowdWithDeletes(Crowd):
