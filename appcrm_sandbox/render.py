@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from appcrm_sandbox.values import Json
 
 Shown = dict[str, Any]
+Cells = dict[str, Any]
 
 # The same for every contact, so encoded once: buttons and rights of the screen, of no use to a warehouse.
 ACTIONS = msgspec.Raw(
@@ -93,15 +94,18 @@ class Renderer:
             linked={name: self._linked(name, ids) for name in links if name in makers},
             created=created,
         )
-        rows = {
-            row["id"]: row for row in self._store.among("SELECT * FROM contacts WHERE id IN ({marks})", ids)
-        }
+        rows = self._rows(ids)
         plan = list(makers.items())
         return [
-            {name: make(rows[contact_id], hung) if make else rows[contact_id][name] for name, make in plan}
-            for contact_id in ids
-            if contact_id in rows
+            {name: make(row, hung) if make else row[name] for name, make in plan}
+            for row in (rows[contact_id] for contact_id in ids if contact_id in rows)
         ]
+
+    def _rows(self, ids: Sequence[int]) -> dict[int, Cells]:
+        """The stored rows by id, as dictionaries: SQLite's own rows look for a column from the first to the last."""
+        found = self._store.among("SELECT * FROM contacts WHERE id IN ({marks})", ids)
+        names = found[0].keys() if found else []
+        return {row["id"]: dict(zip(names, row, strict=True)) for row in found}
 
     def contact(self, contact_id: int, *, created: bool = False, links: Sequence[str] = ()) -> Shown:
         """One contact in full: its companies and deals, and the further associations named."""
@@ -109,10 +113,10 @@ class Renderer:
         shown = self.contacts([contact_id], links=list(dict.fromkeys((*always, *links))), created=created)
         return shown[0]
 
-    def _makers(self, links: Sequence[str]) -> dict[str, Callable[[Row, Hung], Any] | None]:
+    def _makers(self, links: Sequence[str]) -> dict[str, Callable[[Cells, Hung], Any] | None]:
         """Field shown → how it is made of a row; None where the column is shown as it is."""
         named = self._store.named
-        makers: dict[str, Callable[[Row, Hung], Any] | None] = {"id": None, "display_name": _display_name}
+        makers: dict[str, Callable[[Cells, Hung], Any] | None] = {"id": None, "display_name": _display_name}
         makers |= dict.fromkeys(CONTACT_COLUMNS)
         makers["user"] = lambda row, _: show_user(named["users"].get(row["user_id"]))
         makers["source"] = lambda row, _: show_named(named["sources"].get(row["source_id"]))
@@ -129,13 +133,13 @@ class Renderer:
         makers |= {name: _link_maker(name) for name in links}
         return makers
 
-    def _moment_makers(self, names: Sequence[str]) -> dict[str, Callable[[Row, Hung], Any]]:
+    def _moment_makers(self, names: Sequence[str]) -> dict[str, Callable[[Cells, Hung], Any]]:
         return {name: self._moment_maker(name) for name in names}
 
-    def _moment_maker(self, name: str) -> Callable[[Row, Hung], Json]:
+    def _moment_maker(self, name: str) -> Callable[[Cells, Hung], Json]:
         return lambda row, _: self.moment(row[name])
 
-    def _custom_maker(self, field: CustomField) -> Callable[[Row, Hung], Any] | None:
+    def _custom_maker(self, field: CustomField) -> Callable[[Cells, Hung], Any] | None:
         """How a custom field is shown, null being null for all but a multi-select."""
         name, plain = field.name, self._settings.shapes == "plain"
         if field.kind == "multi-select":
@@ -205,11 +209,11 @@ class Renderer:
         return found
 
 
-def _display_name(row: Row, _hung: Hung | None) -> str:
+def _display_name(row: Cells, _hung: Hung | None) -> str:
     return f"{row['first_name']} {row['last_name']}" if row["last_name"] else str(row["first_name"])
 
 
-_NOISE: dict[str, Callable[[Row, Hung], Any]] = {
+_NOISE: dict[str, Callable[[Cells, Hung], Any]] = {
     "actions": lambda _row, _hung: ACTIONS,
     "authorizations": lambda _row, _hung: AUTHORIZATIONS,
     "avatar": lambda _row, _hung: None,
@@ -224,13 +228,13 @@ _NOISE: dict[str, Callable[[Row, Hung], Any]] = {
 }
 
 
-def _count_maker(counted: str | None) -> Callable[[Row, Hung], int]:
+def _count_maker(counted: str | None) -> Callable[[Cells, Hung], int]:
     if counted is None:
         return lambda _row, _hung: 0
     return lambda row, hung: hung.counts.get(row["id"], {}).get(counted, 0)
 
 
-def _link_maker(name: str) -> Callable[[Row, Hung], list[Any]]:
+def _link_maker(name: str) -> Callable[[Cells, Hung], list[Any]]:
     return lambda row, hung: hung.linked[name].get(row["id"], [])
 
 
