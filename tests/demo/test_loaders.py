@@ -12,7 +12,7 @@ connection.execute("attach '{model}' as model")
 connection.execute('''
     create table model.main.contacts as
     select email, first_name, [{{'number': '+55 11 ' || id, 'type': 'work'}}] as phones, ['duck'] as tags,
-        1.5 as cf_lifetime_value, timestamp '2026-01-01' + id * interval 1 minute as changed_at
+        1.5 as cf_lifetime_value, timestamp '2026-01-01' + to_minutes(id::bigint) as changed_at
     from appcrm.contacts where email is not null order by id limit 20''')
 """
 CHANGE_MODEL = """
