@@ -52,6 +52,7 @@ check: install ## format, lint, types and import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	MYPYPATH=examples/demo $(BIN)/mypy examples/demo examples/receipts examples/duckdb
 
 # The sandbox's page is looked at in a real browser; where one may be installed, it is, and where not, that test says so.
 browser:

@@ -76,7 +76,7 @@ class Crm:
     def contacts(self) -> list[dict[str, Any]]:
         """Every contact as the API shows it one by one, associations and all."""
         ids: list[int] = []
-        page = {"data": [{}]}
+        page: dict[str, Any] = {"data": [{}]}
         number = 0
         while page["data"]:
             number += 1

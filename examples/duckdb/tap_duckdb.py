@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import duckdb
+import duckdb  # type: ignore[import-not-found]  # it lies in the environment that Meltano makes
 from singer_sdk import Stream, Tap
 from singer_sdk import typing as th
 

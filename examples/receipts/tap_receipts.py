@@ -53,11 +53,11 @@ def unread(path: Path, done: Message) -> Iterator[tuple[Message, int, int]]:
 def decode(text: bytes, path: Path, line: int) -> Message:
     """One Singer message; ends the run where it is none."""
     try:
-        message = json.loads(text)
+        message: Message = json.loads(text)
         message["type"]
     except (ValueError, TypeError, KeyError):
         fail(f"{path}, line {line}: no Singer message; mend or remove that line.")
-    return message  # type: ignore[no-any-return]  a mapping, or it would have no type
+    return message
 
 
 def read(pattern: str, state: Message) -> Iterator[Message]:
