@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from appcrm.client import ListQuery
 from appcrm.contact import as_id
-from appcrm.errors import NotFound
+from appcrm.errors import (
+    ApiError,
+    ConnectionFault,
+    CsrfRejected,
+    NotFound,
+    RateLimited,
+    Unauthenticated,
+)
 from target_appcrm.errors import RunIncomplete
 from target_appcrm.receipts import Receipt
 
@@ -66,6 +73,7 @@ class Deletes:
         self._warned = False
         self._touched: dict[tuple[str, int], set[int]] = {}
         self._active: dict[str, int] = {}
+        self._read: dict[str, int] = {}
 
     def warn_not_allowed(self) -> None:
         """Say once that deletes are not allowed."""
@@ -95,8 +103,19 @@ class Deletes:
             with self._lock:
                 self._touched.setdefault((stream, version), set()).add(contact_id)
 
+    def reading(self, stream: str, version: int | None) -> None:
+        """Note that a record of a table version came in: whatever was announced before it, it is not whole yet."""
+        if version is not None:
+            self._read[stream] = version
+            self._active.pop(stream, None)
+
     def activate(self, stream: str, version: int) -> None:
-        """Note that a table version is whole, so that what is not in it is gone at the source."""
+        """Note that a table version is whole, so that what is not in it is gone at the source.
+
+        A tap also announces a version before its first record; only what comes after the last one counts.
+        """
+        if self._read.get(stream) != version:
+            return
         if not self._settings.allow_deletes:
             self.warn_not_allowed()
             return
@@ -139,7 +158,15 @@ class Deletes:
                 receipt = Receipt(
                     "skipped", delete.contact_id, reason="the contact is gone already", status=404
                 )
-            self._lookups.forget(delete.contact_id)
+            except (Unauthenticated, CsrfRejected, RateLimited, ConnectionFault):
+                raise
+            except ApiError as error:
+                cause = f"delete refused with status {error.status}"
+                receipt = Receipt(
+                    "reject", delete.contact_id, reason=str(error), cause=cause, status=error.status
+                )
+            else:
+                self._lookups.forget(delete.contact_id)
         receipt.requests = self._requests_of_thread() - before
         self._tell(delete, receipt)
 

@@ -158,6 +158,7 @@ class Lookups:
         self._takes_in: dict[str, bool] = {}
         self._takes_include: bool | None = None
         self._searched: dict[str, int] = {}
+        self._searchable: set[str] = set()
         self._found = Found(settings.key_fields)
         self._is_page_one_fresh = False
         self._first_page: Page[dict[str, Any]] | None = None
@@ -338,7 +339,10 @@ class Lookups:
         """Search one value, in the record's form and in the compared one."""
         if key.field == ID:
             return self._retrieve(int(key.value))
-        contacts = self._search(key.field, [key.shown], "=", include=include)
+        # A field that cannot be searched fails for ever, often with a 500: no need to insist on the first answer.
+        tries = None if key.field == EMAIL or key.field in self._searchable else PROBE_TRIES
+        contacts = self._search(key.field, [key.shown], "=", include=include, max_tries=tries)
+        self._searchable.add(key.field)
         if key.field == PHONE and key.value != key.shown and not any(holds(c, key) for c in contacts):
             contacts += self._search(key.field, [key.value], "=", include=include)
         return [contact for contact in contacts if holds(contact, key)]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import json
+import select
 import sys
 from collections import Counter
 from contextlib import nullcontext
+from decimal import Decimal
 from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
@@ -25,6 +29,21 @@ REQUIRED_KEYS: dict[str, frozenset[str]] = {
 }
 
 
+IDLE_SECONDS = 0.5
+READ_BYTES = 1 << 16
+
+
+def _check_schema(message: dict[str, Any], of_stream: str) -> None:
+    schema, keys = message["schema"], message.get("key_properties")
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    if not isinstance(properties, dict):
+        raise InputError(f"{of_stream} has no properties")
+    if not all(isinstance(definition, (dict, bool)) for definition in properties.values()):
+        raise InputError(f"{of_stream} has a property whose definition is no object")
+    if keys is not None and not (isinstance(keys, list) and all(isinstance(key, str) for key in keys)):
+        raise InputError(f"{of_stream} has key_properties that are no list of names")
+
+
 class LineReader(MsgSpecReader):
     """Hands messages to their callbacks, and knows the present line's number and size."""
 
@@ -36,6 +55,9 @@ class LineReader(MsgSpecReader):
         """Whether it waits for input, where a signal may end it at once."""
         self.around_input: Callable[[], AbstractContextManager[None]] = nullcontext
         """Entered while input is read."""
+        self.when_idle: Callable[[], None] = lambda: None
+        """Called whenever half a second has passed without input."""
+        self._pending = bytearray()
 
     def process_lines(
         self, file_input: IO[str] | None, callbacks: dict[str, Callable[[dict[str, Any]], None]]
@@ -66,11 +88,32 @@ class LineReader(MsgSpecReader):
     def _next_line(self, lines: IO[str]) -> str:
         self.is_waiting = True
         try:
+            binary = getattr(lines, "buffer", None)
+            if isinstance(binary, io.BufferedReader) and isinstance(binary.raw, io.FileIO):
+                return self._line_of_pipe(binary)
             return lines.readline()
         except UnicodeDecodeError as error:
             raise InputError(f"line {self.line_number + 1} is not UTF-8 text") from error
         finally:
             self.is_waiting = False
+
+    def _line_of_pipe(self, source: io.BufferedReader) -> str:
+        """Return the next line, or an empty text at the end; what is due by the clock does not wait for it."""
+        searched = 0
+        while (end := self._pending.find(b"\n", searched)) < 0:
+            searched = len(self._pending)
+            while not select.select([source], [], [], IDLE_SECONDS)[0]:
+                self.is_waiting = False
+                self.when_idle()
+                self.is_waiting = True
+            block = source.read1(READ_BYTES)
+            if not block:
+                end = len(self._pending) - 1
+                break
+            self._pending += block
+        line = bytes(self._pending[: end + 1])
+        del self._pending[: end + 1]
+        return line.decode()
 
     def deserialize_json(self, line: str) -> dict[str, Any]:
         """Read one line.
@@ -80,8 +123,13 @@ class LineReader(MsgSpecReader):
         """
         try:
             message: dict[str, Any] = decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
-            raise InputError(f"line {self.line_number} of the input is not JSON") from error
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+            # Python's own writers go beyond JSON (NaN, half of a character pair): the record is refused, not the run.
+            try:
+                message = json.loads(line, parse_float=Decimal)
+            except (ValueError, RecursionError):
+                # The cause would show the line.
+                raise InputError(f"line {self.line_number} of the input is not JSON") from None
         return message
 
     def _checked_type(self, message: object) -> str:
@@ -96,8 +144,15 @@ class LineReader(MsgSpecReader):
             raise InputError(f"{where}, a {kind} message, lacks {', '.join(missing)}")
         if "stream" in message and not isinstance(message["stream"], str):
             raise InputError(f"{where}, a {kind} message, has a stream that is no text")
-        if kind == "SCHEMA" and not isinstance((message["schema"] or {}).get("properties"), dict):
-            raise InputError(f"{where}, the SCHEMA of {message['stream']}, has no properties")
+        if kind == "SCHEMA":
+            _check_schema(message, f"{where}, the SCHEMA of {message['stream']},")
+        if kind == "BATCH":
+            raise InputError(
+                f"{where} is a BATCH message, which this target does not take; unset the tap's batch_config"
+            )
+        version = message.get("version")
+        if version is not None and not isinstance(version, int):
+            raise InputError(f"{where}, a {kind} message, has a version that is no whole number")
         if kind == "RECORD" and not isinstance(message["record"], dict):
             raise InputError(f"{where}, a RECORD of {message['stream']}, is no object")
         return kind

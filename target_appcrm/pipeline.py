@@ -19,10 +19,11 @@ from appcrm.errors import (
     Unauthenticated,
 )
 from target_appcrm.errors import RunStopped, Unwritable
-from target_appcrm.matching import ID, resolve
+from target_appcrm.matching import EMAIL, ID, resolve
 from target_appcrm.progress import StateBook
 from target_appcrm.receipts import Receipt
 from target_appcrm.records import CONTACTS, key_of, read_change
+from target_appcrm.values import email_key
 from target_appcrm.writing import Outcome, Writer
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 RECORDS_PER_CHUNK = 1_000
 CHARS_PER_CHUNK = 16_000_000
 SECONDS_BETWEEN_STATES = 30.0
+QUIET_SECONDS = 1.0
+"""Without input for so long, what has come in is written."""
 SERVER_FAULTS_THAT_STOP = 5
 """Records in a row that the server failed on: it is down, and the rest would fare no better."""
 STOPS_THE_RUN = (Unauthenticated, CsrfRejected, ConnectionFault, RateLimited)
@@ -109,6 +112,7 @@ class Pipeline:
         self._chunk: list[Item] = []
         self._chunk_chars = 0
         self._chunk_began_at = 0.0
+        self._taken_at = 0.0
         self._count = 0
         self._states = StateBook()
         self._state_out_at = clock()
@@ -141,8 +145,10 @@ class Pipeline:
             version: of its table.
             refusal: why it cannot be written, where that is known already.
         """
+        self._taken_at = self._clock()
         if not self._chunk:
-            self._chunk_began_at = self._clock()
+            self._chunk_began_at = self._taken_at
+        self._deletes.reading(stream.name, version)
         self._count += 1
         self._summary.read()
         item = Item(self._count, stream, original, None, key_of(record, stream), version)
@@ -163,6 +169,12 @@ class Pipeline:
             or self._is_chunk_old()
         ):
             self.drain()
+
+    def idle(self) -> None:
+        """Write what has come in, and let true states out, while the input is silent."""
+        if self._chunk and self._clock() - self._taken_at >= QUIET_SECONDS:
+            self.drain()
+        self._emit_states(if_due=True)
 
     def _is_chunk_old(self) -> bool:
         return bool(self._chunk) and self._clock() - self._chunk_began_at >= SECONDS_BETWEEN_STATES
@@ -225,7 +237,11 @@ class Pipeline:
             if item.change is not None:
                 nodes += [key.token for key in item.change.keys]
                 # A contact is one, whether its id or any other key names it.
-                nodes += [(ID, str(contact_id)) for contact_id in found.of(item.change.keys)]
+                held = found.of(item.change.keys)
+                nodes += [(ID, str(contact_id)) for contact_id in held]
+                # An address can pass from one contact to another, and is free only once the first has let it go.
+                addresses = (row.get(EMAIL) for row in (item.change.fields, *held.values()))
+                nodes += [(EMAIL, address) for address in map(email_key, addresses) if address]
             for node in nodes:
                 parents[root(node)] = root(("item", item.number))
         chains: dict[object, list[Item]] = {}

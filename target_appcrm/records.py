@@ -21,7 +21,7 @@ from appcrm.contact import (
 from target_appcrm.errors import Unwritable
 from target_appcrm.matching import MatchKey, match_keys
 from target_appcrm.settings import ASSOCIATION_MODES
-from target_appcrm.values import is_empty
+from target_appcrm.values import as_number, is_empty
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -193,7 +193,7 @@ def read_text(name: str, value: object) -> str | None:
         return None
     if isinstance(value, str):
         return checked_text(name, value)
-    if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
+    if as_number(value) is not None:
         return str(value)
     raise Unwritable(f"{name} must be text, not {_kind(value)}")
 

@@ -70,13 +70,13 @@ OWN_SETTINGS: dict[str, dict[str, Any]] = {
         "description": "Whether _sdc_deleted_at and ACTIVATE_VERSION may delete contacts",
     },
     "max_deletes": {
-        "type": ["integer", "string"],
+        "type": "string",
         "default": 100,
         "title": "Most deletes",
         "description": 'A count, or a share such as "5%" of the contacts in the CRM; one too many stops them all',
     },
     "max_rejects": {
-        "type": ["integer", "string"],
+        "type": "string",
         "default": 0,
         "title": "Most rejects",
         "description": 'More than this and the exit code is 1: a count, or a share such as "5%" of the records read',

@@ -98,6 +98,7 @@ class TargetAppcrm(Target):
         self._thread_requests = ThreadRequests()
         self.pipeline = self._build()
         self._reader.around_input = lambda: self._ending(at_the_end=False)
+        self._reader.when_idle = self._when_idle
 
     def _build(self) -> Pipeline:
         """Put the parts together; nothing is sent or opened yet but the receipts file."""
@@ -229,6 +230,10 @@ class TargetAppcrm(Target):
             sink = self._sinks_active.get(stream_map.stream_alias)
             if sink is not None and sink.process_activate_version_messages:
                 sink.activate_version(message_dict["version"])
+
+    def _when_idle(self) -> None:
+        self._end_if_asked()
+        self.pipeline.idle()
 
     @property
     def _reader(self) -> LineReader:

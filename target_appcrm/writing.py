@@ -11,7 +11,7 @@ from appcrm.contact import ASSOCIATIONS, normalise
 from appcrm.errors import ApiError, Conflict, InvalidRecord
 from target_appcrm.associations import applied, needs_current, plan_associations
 from target_appcrm.errors import Unwritable
-from target_appcrm.matching import ID, resolve
+from target_appcrm.matching import EMAIL, ID, holds, key_values, match_keys, resolve
 from target_appcrm.planning import body_for_create, difference, with_changes, with_first_name
 from target_appcrm.receipts import Receipt
 from target_appcrm.records import CONTACT_ASSOCIATIONS
@@ -89,6 +89,9 @@ class Writer:
         if stream == CONTACT_ASSOCIATIONS:
             if contact is None:
                 raise Unwritable("no contact matches", cause="no contact matches")
+            if self._settings.mode == "create_only":
+                outcome.receipts.append(Receipt("skipped", contact["id"], reason=CREATE_ONLY_SKIP))
+                return
             self._update(change, contact, outcome)
         elif contact is None:
             self._create(change, outcome)
@@ -158,7 +161,7 @@ class Writer:
         Raises:
             Unwritable: there is no key to look it up by.
         """
-        keys = [key for key in change.keys if key.field != ID]
+        keys = [key for key in change.keys if key.field != ID] or match_keys((EMAIL,), change.fields)
         if not keys:
             raise Unwritable(
                 f"{OUTCOME_UNKNOWN}: the create got no clear answer, and the record has no key to look it up by; "
@@ -187,11 +190,21 @@ class Writer:
         """Find the contact that holds an e-mail address or phone number which a create was refused for."""
         refused = {name.partition(".")[0] for name in error.field_errors}
         keys = tuple(key for key in change.keys if key.field.partition(".")[0] in refused)
+        if EMAIL in refused and not any(key.field == EMAIL for key in keys):
+            keys += match_keys((EMAIL,), change.fields)
         if not keys:
             return None
         found = resolve(keys, self._lookups.find_again(keys).values())
         if found is None:
             return None
+        others = [key.field for key in change.keys if key.field in self._settings.custom_keys]
+        if any(key_values(field, found) for field in others) and not any(
+            holds(found, k) for k in change.keys
+        ):
+            raise Unwritable(
+                f"another contact ({found['id']}) has the e-mail address, and a different {' and '.join(others)}",
+                cause="its e-mail address belongs to another contact",
+            )
         everything = resolve(
             change.keys, {**self._lookups.find_again(change.keys), found["id"]: found}.values()
         )
