@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.plugin_base import SingerCommand
 
-from appcrm.errors import AppcrmError
+from appcrm.errors import AppcrmError, NotFound
 
 if TYPE_CHECKING:
     import click
@@ -42,7 +42,7 @@ class Command(SingerCommand):
             for sentence in error.errors:
                 self.logger.error("%s", sentence)  # noqa: TRY400  a traceback says nothing more
         except AppcrmError as error:
-            self.logger.error("%s", error)  # noqa: TRY400  a traceback says nothing more
+            self.logger.error("%s", sentence_about(error))  # noqa: TRY400  a traceback says nothing more
         except BrokenPipeError:
             # Python would complain again when it closes standard output.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -50,3 +50,10 @@ class Command(SingerCommand):
                 "the loader closed the pipe; see its own messages, then run again with the last state"
             )
         sys.exit(1)
+
+
+def sentence_about(error: AppcrmError) -> str:
+    """Say what went wrong and what to change."""
+    if isinstance(error, NotFound) and error.operation == "list":
+        return f"{error}. Check api_url: it must end where the API begins, such as https://acme.appcrm.com.br/api"
+    return str(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
+from appcrm.contact import canonical_timestamp
 from appcrm.errors import Forbidden, ServerFault
 from tap_appcrm.idset import IdSet
 from tap_appcrm.repairs import MAX_ROUNDS, fetch, unproven
@@ -13,6 +14,7 @@ from tap_appcrm.sweep import Sweep, sweep
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tap_appcrm.pages import Row
     from tap_appcrm.position import StreamState
     from tap_appcrm.run import Rows, Run
 
@@ -26,7 +28,7 @@ class Gone(NamedTuple):
 
 
 def find_deletes(
-    run: Run, state: StreamState, *, covers_all: bool, since: str | None
+    run: Run, state: StreamState, *, covers_all: bool, since: str | None, bookmark: str | None
 ) -> Iterator[Rows | Gone]:
     """Yield contacts that are gone, and those that are there but were never emitted; bring the sets up to date.
 
@@ -35,6 +37,7 @@ def find_deletes(
         state: holds the ids known so far, and of those the ones that are alive but not listed.
         covers_all: whether the read saw every contact.
         since: ``start_date``: older contacts are not emitted.
+        bookmark: up to where changes were read; what changed since is for the next run to see.
 
     Raises:
         Unproven: sweeps of ids were not sound.
@@ -64,7 +67,8 @@ def find_deletes(
         yield Gone(gone)
     state.known_ids = IdSet(alive)
     state.known_ids.update(kept)
-    state.unlisted_ids = IdSet(kept) or None
+    settled = [number for number, stamp in kept.items() if bookmark is None or (stamp or "") < bookmark]
+    state.unlisted_ids = IdSet(settled) or None
 
 
 def _sound_sweep(run: Run, known: IdSet | None) -> Sweep:
@@ -86,20 +90,23 @@ def _those_since(batches: Iterator[Rows], since: str | None) -> Iterator[Rows]:
             yield wanted
 
 
-def _confirm(run: Run, candidates: list[int]) -> tuple[list[int], list[int]]:
-    """Ask for each candidate: those that the server says are gone, and those of which it does not say so."""
+def _confirm(run: Run, candidates: list[int]) -> tuple[list[int], dict[int, str | None]]:
+    """Ask for each candidate: those that are gone, and those of which the server does not say so."""
     gone: list[int] = []
-    kept: list[int] = []
+    kept: dict[int, str | None] = {}
 
-    def is_gone(contact_id: int) -> bool:
+    def ask(contact_id: int) -> Row | None:
         try:
-            return run.source.one(contact_id) is None
+            return run.source.one(contact_id)
         except (Forbidden, ServerFault) as error:
             logger.warning(
                 "%s: contact %d is not listed, and %s; not taken as deleted", run.stream, contact_id, error
             )
-            return False
+            return {}
 
-    for contact_id, answer in run.workers.in_order(is_gone, candidates):
-        (gone if answer else kept).append(contact_id)
+    for contact_id, row in run.workers.in_order(ask, candidates):
+        if row is None:
+            gone.append(contact_id)
+        else:
+            kept[contact_id] = canonical_timestamp(row.get("updated_at"))
     return gone, kept

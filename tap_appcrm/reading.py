@@ -119,7 +119,9 @@ class Reading:
             if self.mode == FULL_TABLE:
                 self.state.known_ids = IdSet(self.run.seen)
             else:
-                yield from find_deletes(self.run, self.state, covers_all=self.covers_all, since=self._since)
+                yield from find_deletes(
+                    self.run, self.state, covers_all=self.covers_all, since=self._since, bookmark=bookmark
+                )
         self.state.backfill = self._position = None
         if bookmark is not None and (self.state.bookmark is None or bookmark > self.state.bookmark):
             self.state.bookmark = bookmark

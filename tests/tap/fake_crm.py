@@ -64,15 +64,15 @@ class FakeCrm:
 
     # What is asked of it
 
-    def rows(self, order, number, *, page_size=None, doubtful=False):
+    def rows(self, order, number, *, page_size=None, doubtful=False):  # noqa: ARG002  a fake answers at once
         self._serve(("list", order, number))
         if order != "id" and self.refuses_order is not None:
             raise self.refuses_order
-        return self._page(order, number, page_size or self.page_size)
+        return self.page(order, number, page_size or self.page_size)
 
     def stamps(self, number):
         self._serve(("stamps", "id", number))
-        return self._page("id", number, self.page_size)
+        return self.page("id", number, self.page_size)
 
     def one(self, contact_id):
         self._serve(("one", contact_id))
@@ -82,7 +82,7 @@ class FakeCrm:
         self.before_request()
         self.requests.append(request)
 
-    def _page(self, order, number, size):
+    def page(self, order, number, size):
         size = self.honoured_page_size or size
         if order == "id":
             rows = [self.alive[contact_id] for contact_id in sorted(self.alive)]
@@ -91,7 +91,11 @@ class FakeCrm:
             rows.sort(key=lambda row: row["updated_at"], reverse=order == NEWEST_FIRST)
             assert order in (BY_CHANGE, NEWEST_FIRST)
         shown = rows[(number - 1) * size : number * size]
-        self.requests[-1] = (*self.requests[-1], len(rows), [(row['id'], row['updated_at'][14:19]) for row in shown])
+        self.requests[-1] = (
+            *self.requests[-1],
+            len(rows),
+            [(row["id"], row["updated_at"][14:19]) for row in shown],
+        )
         return SourcePage(
             number=number,
             rows=shown,

@@ -61,7 +61,9 @@ class Crowd(RuleBasedStateMachine):
             if busy:
                 self.crm.tick(data.draw(st.integers(0, 1)))
                 # A delete and a restore between the same two requests leave no trace in any total.
-                kinds = data.draw(st.sampled_from([("insert", "delete", "touch"), ("insert", "touch", "restore")]))
+                kinds = data.draw(
+                    st.sampled_from([("insert", "delete", "touch"), ("insert", "touch", "restore")])
+                )
                 for _ in range(data.draw(st.integers(0, MOST_IN_ONE_GAP))):
                     self._change(data, kinds)
 
@@ -69,7 +71,7 @@ class Crowd(RuleBasedStateMachine):
         chance = random.Random(data.draw(st.integers(0, 1000)))  # noqa: S311  not for secrets
         self.crm.shuffle = lambda ids: chance.sample(ids, len(ids))
         try:
-            self._read(InlineWorkers(concurrency, chance.randrange), saves=lambda: chance.random() < 0.5)  # noqa: PLR2004  one in two
+            self._read(InlineWorkers(concurrency, chance.randrange), saves=lambda: chance.random() < 0.5)
         except (Killed, Unproven):
             pass
         finally:
@@ -144,5 +146,7 @@ def _told(history):
 
 @pytest.mark.parametrize("machine", [Crowd, CrowdWithDeletes, BareCrowd])
 def test_one_more_run_has_every_survivors_newest_version(machine):
-    budget = settings(max_examples=300, stateful_step_count=8, deadline=None, suppress_health_check=list(HealthCheck))
+    budget = settings(
+        max_examples=300, stateful_step_count=8, deadline=None, suppress_health_check=list(HealthCheck)
+    )
     run_state_machine_as_test(machine, settings=budget)
