@@ -13,15 +13,7 @@ for folder in ("tests/field", "examples/demo", "examples/airflow/dags"):
     sys.path.insert(0, str(ROOT / folder))
 
 from postgres import EmbeddedPostgres  # noqa: E402  lies in the demo
-from running import AIRFLOW, MELTANO, Airflow, MeltanoProject  # noqa: E402  lies beside this file
-
-
-@pytest.fixture(scope="session")
-def environments():
-    """Meltano and Airflow, each in a virtual environment of its own."""
-    missing = [path for path in (MELTANO, AIRFLOW) if not path.is_file()]
-    if missing:
-        pytest.fail(f"{missing[0]} is missing: run `make install-airflow`")
+from clusters import AIRFLOW, MELTANO, Airflow, MeltanoProject  # noqa: E402  lies beside this file
 
 
 @pytest.fixture
@@ -39,8 +31,11 @@ def warehouse(postgres):
 
 
 @pytest.fixture
-def project_of(tmp_path, postgres, environments):
+def project_of(tmp_path, postgres):
     """`project_of(**environment)`: a Meltano project whose warehouse is this test's PostgreSQL."""
+    missing = [path for path in (MELTANO, AIRFLOW) if not path.is_file()]
+    if missing:
+        pytest.fail(f"{missing[0]} is missing: run `make install-airflow`")
     return lambda **settings: MeltanoProject(tmp_path / "project", postgres, **settings).install()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from running import wait_until
+from clusters import wait_until
 from warehouse import load_shop
 
 DAG = "hourly-crm-round-trip"
@@ -34,18 +34,18 @@ def test_standalone_runs_the_schedule_by_itself(
     airflow.prepare(project)
     airflow.start("standalone", "standalone")
 
-    wait_until(lambda: DAG in {dag["dag_id"] for dag in airflow.listed("dags", "list")}, 120, "the DAG")
+    wait_until(lambda: airflow.knows(DAG), 120, "the DAG")
     airflow.command("dags", "unpause", DAG, "--yes")
 
     def finished():
         return [
             run
-            for run in airflow.listed("dags", "list-runs", DAG)
-            if run["run_id"].startswith("scheduled") and run["state"] == "success"
+            for run, state in airflow.runs(DAG).items()
+            if run.startswith("scheduled") and state == "success"
         ]
 
-    [*_, first] = wait_until(finished, 300, "a scheduled run")
-    assert set(airflow.task_states(DAG, first["run_id"]).values()) == {"success"}
+    first = wait_until(finished, 400, "a scheduled run")[0]
+    assert {state for state, _ in airflow.tasks(DAG, first).values()} == {"success"}
     assert len(sandbox.contacts()) == 30 + 59
     loaded = warehouse.execute("SELECT count(DISTINCT id) FROM appcrm.contacts").fetchone()
     assert loaded in {(30,), (89,)}  # the second minute's run may have begun

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import json
 import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
 import yaml
 from postgres import DATABASE, HOST, USER
@@ -40,13 +41,13 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def wait_until(condition, seconds, what):
+def wait_until(condition, seconds, what, every_seconds=1):
     """What `condition` returned once it was true; AssertionError with `what` after so many seconds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := condition():
             return found
-        time.sleep(0.5)
+        time.sleep(every_seconds)
     raise AssertionError(f"{what} did not come within {seconds} s")
 
 
@@ -148,7 +149,7 @@ class Airflow:
             **settings,
         }
 
-    def command(self, *arguments, seconds=180):
+    def command(self, *arguments, seconds=180, exit_codes=(0,)):
         log = self.folder / f"{'-'.join(arguments[:2])}.log"
         with log.open("wb") as output:
             try:
@@ -167,24 +168,39 @@ class Airflow:
                     f"{arguments} took more than {seconds} s: {log.read_text(errors='replace')[-8000:]}"
                 )
         said = log.read_text(encoding="utf-8", errors="replace")
-        assert done.returncode == 0, said[-8000:]
+        assert done.returncode in exit_codes, said[-8000:]
         return said
 
-    def listed(self, *arguments):
-        """The rows of a listing command."""
-        said = self.command(*arguments, "--output", "json")
-        return json.loads(next(line for line in reversed(said.splitlines()) if line.startswith(("[{", "[]"))))
+    def rows(self, query, *values):
+        """What Airflow's own database answers; its command line needs five seconds for the same."""
+        address = self.environment.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN")
+        if address:
+            with psycopg.connect(address.replace("postgresql+psycopg2", "postgresql")) as connection:
+                return connection.execute(query.replace("?", "%s"), values).fetchall()
+        with contextlib.closing(sqlite3.connect(self.folder / "airflow.db", timeout=30)) as connection:
+            return connection.execute(query, values).fetchall()
+
+    def runs(self, dag):
+        """State of each run by its id, the oldest first."""
+        return dict(self.rows("SELECT run_id, state FROM dag_run WHERE dag_id = ? ORDER BY id", dag))
+
+    def tasks(self, dag, run_id):
+        """State and number of tries of each task of a run."""
+        query = "SELECT task_id, state, try_number FROM task_instance WHERE dag_id = ? AND run_id = ?"
+        return {task: (state, tries) for task, state, tries in self.rows(query, dag, run_id)}
+
+    def knows(self, dag):
+        """Whether the DAG's file was read."""
+        return bool(self.rows("SELECT 1 FROM serialized_dag WHERE dag_id = ?", dag))
 
     def test_dag(self, dag, moment):
-        """`airflow dags test`, which always ends with 0: the states of the run and of its tasks, and its words."""
-        said = self.command("dags", "test", dag, moment, seconds=240)
-        [run] = [run for run in self.listed("dags", "list-runs", dag) if run["logical_date"] == moment]
-        return run["state"], self.task_states(dag, run["run_id"]), said
+        """`airflow dags test`: the states of the run and of its tasks, and its words."""
+        said = self.command("dags", "test", dag, moment, seconds=400, exit_codes=(0, 1))
+        run_id, state = list(self.runs(dag).items())[-1]
+        return state, self.tasks(dag, run_id), said
 
-    def task_states(self, dag, run_id):
-        return {
-            one["task_id"]: one["state"] for one in self.listed("tasks", "states-for-dag-run", dag, run_id)
-        }
+    def pools(self):
+        return dict(self.rows("SELECT pool, slots FROM slot_pool"))
 
     def prepare(self, project):
         """Its database, and the accounts' pools."""
