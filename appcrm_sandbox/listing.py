@@ -199,7 +199,9 @@ class Lister:
         self, listing: Listing, where: str, parameters: Sequence[Any], limit: int, offset: int
     ) -> list[tuple[Any, ...]]:
         direction = "DESC" if listing.descending else "ASC"
-        ordering = ", ".join(f"{column} {direction}" for column in listing.columns)
+        # A filter reads the table once and sorts what it finds; filtering along an index is four times as slow.
+        sign = "" if listing.asked is None else "+"
+        ordering = ", ".join(f"{sign}{column} {direction}" for column in listing.columns)
         # Left alone, SQLite walks the wide table by id where this narrow index would do.
         narrow = listing.asked is None and listing.where == LIVE and listing.table == CONTACTS.name
         index = "INDEXED BY contacts_live" if narrow and listing.columns == ("id",) else ""

@@ -2,52 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from appcrm_sandbox.render import COUNTS
-from appcrm_sandbox.schema import CONTACT_DATES, CONTACTS, RESOURCES, STAMPS, CustomField, Resource
-from appcrm_sandbox.validate import PHONE_TYPES
+from appcrm_sandbox.openapi_schemas import Document, make_schemas, ref
+from appcrm_sandbox.schema import CONTACTS, RESOURCES, CustomField, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Document = dict[str, Any]
 
 LONGEST_ID = 2**53 - 1
-_TYPES: dict[str, Document] = {
-    "text": {"type": ["string", "null"], "maxLength": 191},
-    "textarea": {"type": ["string", "null"], "maxLength": 60_000},
-    "email": {"anyOf": [{"type": "string", "maxLength": 191, "format": "email"}, {"enum": ["", None]}]},
-    "url": {"anyOf": [{"type": "string", "maxLength": 191, "pattern": "^https?://"}, {"enum": ["", None]}]},
-    "integer": {
-        "anyOf": [{"type": ["integer", "null"]}, {"type": "string", "pattern": "^(-?[0-9]{1,18})?$"}]
-    },
-    "decimal": {"anyOf": [{"type": ["number", "null"]}, {"type": "string"}]},
-    "boolean": {"enum": [True, False, 1, 0, "1", "0", "true", "false", None]},
-    "date": {"type": ["string", "null"], "format": "date"},
-    "date-time": {
-        "type": ["string", "null"],
-        "description": "YYYY-MM-DD HH:MM:SS, in UTC",
-        "examples": ["2026-01-23 04:58:56"],
-    },
-    "select": {"type": ["integer", "null"], "description": "an option's id"},
-    "multi-select": {"type": "array", "items": {"type": "integer"}, "description": "option ids"},
-}
-_SHOWN_TYPES: dict[str, Document] = {
-    **{kind: {"type": ["string", "null"]} for kind in ("text", "textarea", "email", "url")},
-    "integer": {"type": ["integer", "null"]},
-    "decimal": {"type": ["number", "null"]},
-    "boolean": {"type": ["boolean", "null"]},
-}
-_REFERENCE: Document = {"anyOf": [{"type": ["integer", "null"], "minimum": 1}, {"type": "string"}]}
-_REFERENCE_SHOWN: Document = {"type": ["integer", "null"]}
-_MOMENT: Document = {"type": ["string", "null"], "examples": ["2026-01-23T04:58:56.000000Z"]}
-_IDS: Document = {"type": ["array", "null"], "items": {"type": "integer", "minimum": 1}}
-_NAMED: Document = {
-    "type": ["object", "null"],
-    "required": ["id"],
-    "properties": {"id": {"type": "integer"}, "name": {"type": "string"}},
-}
 _QUERY = {
     "order": "Field to sort by, `|desc` behind it for the other way: `created_at|desc`",
     "select": "Fields to show, `;` between them: `first_name;id`. The id always comes along",
@@ -105,22 +69,22 @@ def describe(fields: Mapping[str, CustomField], server: str) -> Document:
         "paths": paths,
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-            "schemas": _schemas(fields),
+            "schemas": make_schemas(fields),
         },
     }
 
 
 def _resource_paths(resource: Resource) -> Document:
     name, one_of = resource.name, _SINGULAR[resource.name]
-    shown, written = _ref(f"{name}_shown"), _ref(f"{name}_written")
+    shown, written = ref(f"{name}_shown"), ref(f"{name}_written")
     # A contact's first name is asked for on update too; a neighbour keeps what it is not told.
-    changed = written if resource is CONTACTS else _ref(f"{name}_changed")
-    paged = {"200": _page_of(shown), "403": _ref("refused"), "422": _ref("invalid")}
-    written_to = {"400": _ref("message"), "422": _ref("invalid")}
-    gone = {"404": _ref("message"), "403": _ref("refused")}
+    changed = written if resource is CONTACTS else ref(f"{name}_changed")
+    paged = {"200": _page_of(shown), "403": ref("refused"), "422": ref("invalid")}
+    written_to = {"400": ref("message"), "422": ref("invalid")}
+    gone = {"404": ref("message"), "403": ref("refused")}
     queries = ("with",) if resource is CONTACTS else ()
     one = [_record_id()]
-    found = {"200": {"type": "array", "items": shown}, "403": _ref("refused"), "422": _ref("invalid")}
+    found = {"200": {"type": "array", "items": shown}, "403": ref("refused"), "422": ref("invalid")}
     paths = {
         f"/{name}": {
             "get": _operation(name, f"List {name}", paged, _parameters(*_PAGED, *queries)),
@@ -150,13 +114,13 @@ def _resource_paths(resource: Resource) -> Document:
         },
         f"/trashed/{name}/{{id}}": {
             "parameters": one,
-            "post": _operation("trash", f"Restore {one_of}", {"200": shown, **gone, "400": _ref("message")}),
+            "post": _operation("trash", f"Restore {one_of}", {"200": shown, **gone, "400": ref("message")}),
             "delete": _operation("trash", f"Remove {one_of} for good", {"204": None, **gone}),
         },
     }
     if resource is CONTACTS:
-        answers = {"200": shown, **gone, **written_to, "409": _ref("message")}
-        links = _ref("links")
+        answers = {"200": shown, **gone, **written_to, "409": ref("message")}
+        links = ref("links")
         paths[f"/associations/{name}/{{id}}"] = {
             "parameters": one,
             "put": _operation("associations", "Attach: add to what is there", answers, body=links),
@@ -177,7 +141,7 @@ def _operation(
 ) -> Document:
     responses: Document = {}
     for status in sorted({*answers, *_ALWAYS}):
-        schema = answers.get(status, _ref("message"))
+        schema = answers.get(status, ref("message"))
         responses[status] = {"description": _STATUSES[status]}
         if schema is not None:
             responses[status]["content"] = {"application/json": {"schema": schema}}
@@ -190,99 +154,6 @@ def _operation(
             "content": {"application/json": {"schema": body}},
         }
     return operation
-
-
-def _schemas(fields: Mapping[str, CustomField]) -> Document:
-    schemas: Document = {
-        "message": {"type": "object", "required": ["message"], "properties": {"message": {"type": "string"}}},
-        "refused": {
-            "type": "object",
-            "minProperties": 1,
-            "properties": {"message": {"type": "string"}, "error": {"type": "string"}},
-        },
-        "invalid": {
-            "type": "object",
-            "required": ["message", "errors"],
-            "properties": {
-                "message": {"type": "string"},
-                "errors": {
-                    "type": "object",
-                    "additionalProperties": {"type": "array", "items": {"type": "string"}},
-                },
-            },
-        },
-        "links": {
-            "type": "object",
-            "properties": {"companies": _IDS, "deals": _IDS, "activities": _IDS},
-            "additionalProperties": False,
-        },
-    }
-    for resource in RESOURCES.values():
-        schemas[f"{resource.name}_written"] = _written(resource, fields)
-        if resource is not CONTACTS:
-            schemas[f"{resource.name}_changed"] = {**schemas[f"{resource.name}_written"], "required": []}
-        schemas[f"{resource.name}_shown"] = _shown(resource, fields)
-    return schemas
-
-
-def _written(resource: Resource, fields: Mapping[str, CustomField]) -> Document:
-    properties = {name: _TYPES.get(kind, _REFERENCE) for name, kind in resource.columns.items()}
-    for name in resource.required:
-        properties[name] = {"allOf": [properties[name], {"not": {"enum": ["", None]}}]}
-    if resource is CONTACTS:
-        phone = {
-            "type": "object",
-            "required": ["number"],
-            "properties": {
-                "number": {"type": "string", "minLength": 1, "maxLength": 191},
-                "type": {"enum": [*PHONE_TYPES, "", None]},
-            },
-        }
-        properties |= {
-            "phones": {"type": ["array", "null"], "items": phone},
-            "tags": {
-                "type": ["array", "null"],
-                "items": {"type": "string", "minLength": 1, "maxLength": 191},
-            },
-            "companies": _IDS,
-            "deals": _IDS,
-        }
-        properties |= {field.name: _field_written(field) for field in fields.values()}
-    return {"type": "object", "required": list(resource.required), "properties": properties}
-
-
-def _field_written(field: CustomField) -> Document:
-    ids = [number for number, _label in field.options]
-    if field.kind == "select":
-        return {"enum": [*ids, None]}
-    if field.kind == "multi-select":
-        return {"type": ["array", "null"], "items": {"enum": ids}}
-    return _TYPES[field.kind]
-
-
-def _shown(resource: Resource, fields: Mapping[str, CustomField]) -> Document:
-    properties: Document = {"id": {"type": "integer"}, "display_name": {"type": "string"}}
-    dates = CONTACT_DATES if resource is CONTACTS else {}
-    for name, kind in {**resource.columns, **dates, **STAMPS}.items():
-        properties[name] = _field_shown(kind) if kind in _TYPES else _REFERENCE_SHOWN
-    properties |= {"user": _NAMED, "path": {"type": "string"}}
-    if resource is CONTACTS:
-        listed = {"type": "array", "items": {"type": "object", "required": ["id"]}}
-        properties |= {field.name: _field_shown(field.kind) for field in fields.values()}
-        properties |= {name: {"type": "integer", "minimum": 0} for name in COUNTS}
-        properties |= {"source": _NAMED, "country": _NAMED, "phones": listed, "tags": listed}
-        properties |= {"companies": listed, "deals": listed, "activities": listed}
-    return {"type": "object", "required": ["id"], "properties": properties}
-
-
-def _field_shown(kind: str) -> Document:
-    if kind in {"date", "date-time"}:
-        return _MOMENT
-    if kind == "select":
-        return _NAMED
-    if kind == "multi-select":
-        return {"type": "array", "items": {"type": "object", "required": ["id"]}}
-    return _SHOWN_TYPES[kind]
 
 
 def _page_of(shown: Document) -> Document:
@@ -320,7 +191,3 @@ def _record_id() -> Document:
         "required": True,
         "schema": {"type": "integer", "minimum": 1, "maximum": LONGEST_ID},
     }
-
-
-def _ref(name: str) -> Document:
-    return {"$ref": f"#/components/schemas/{name}"}

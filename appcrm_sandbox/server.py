@@ -29,7 +29,7 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 class Protocol(H11Protocol):
     """Hands each request a way to reset its own connection."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's type is wider
         """Wrap the application so that its requests know their connection."""
         super().connection_made(transport)
         application = self.app

@@ -162,7 +162,7 @@ def start(
 ) -> RunningSandbox:
     """Serve a sandbox on a free port from a thread of this process; an existing file is served as it is."""
     # The extra is needed where a sandbox is started, not where pytest merely loads this plugin.
-    from appcrm_sandbox.background import serve_in_background  # noqa: PLC0415
+    from appcrm_sandbox.background import serve_in_background  # noqa: PLC0415  see above
 
     port, stop = serve_in_background(database, contacts, seed, custom_fields, {"token": token, **switches})
     return RunningSandbox(f"http://127.0.0.1:{port}", token, database, stop)
