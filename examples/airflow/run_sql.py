@@ -22,7 +22,7 @@ def main(files: list[str]) -> None:
         )
         if os.environ.get(f"TARGET_POSTGRES_{name}")
     }
-    with psycopg.connect(**warehouse) as connection:  # type: ignore[arg-type]  keywords of libpq
+    with psycopg.connect(**warehouse) as connection:  # type: ignore[arg-type]  # keywords of libpq
         for name in files:
             connection.execute(Path(name).read_bytes())
             sys.stderr.write(f"{name} done\n")

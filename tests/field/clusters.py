@@ -111,17 +111,18 @@ class MeltanoProject:
             (own / name).symlink_to(home / name)
         return self
 
-    def meltano(self, *arguments, seconds=120, **settings):
+    def meltano(self, *arguments, seconds=240, exit_code=0, stdin=subprocess.DEVNULL, **settings):
         done = subprocess.run(
             [str(MELTANO), *arguments],
             cwd=self.root,
             env=self.environment | settings,
+            stdin=stdin,
             capture_output=True,
             text=True,
             timeout=seconds,
             check=False,
         )
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
+        assert done.returncode == exit_code, done.stdout[-2000:] + done.stderr[-6000:]
         return done.stdout
 
 

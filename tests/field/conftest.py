@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[2]
 for folder in ("tests/field", "examples/demo", "examples/airflow/dags"):
     sys.path.insert(0, str(ROOT / folder))
 
-from postgres import EmbeddedPostgres  # noqa: E402  lies in the demo
 from clusters import AIRFLOW, MELTANO, Airflow, MeltanoProject  # noqa: E402  lies beside this file
+from postgres import EmbeddedPostgres  # noqa: E402  lies in the demo
 
 
 @pytest.fixture

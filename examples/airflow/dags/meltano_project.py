@@ -227,7 +227,7 @@ def _ask_meltano(project: Project) -> dict[str, Any]:
         raise ProjectError(
             f"`meltano schedule list` ended with {done.returncode}: {done.stderr.strip()[-2000:]}"
         )
-    return json.loads(done.stdout)  # type: ignore[no-any-return]  JSON
+    return json.loads(done.stdout)  # type: ignore[no-any-return]  # JSON
 
 
 def _keep(cache: Path, answer: dict[str, Any]) -> None:
