@@ -43,7 +43,9 @@ def count_requests() -> dict[str, Any]:
     return {"reads": reads, "writes": writes}
 
 
-def entry(tool: str, size: int, changed: int | None, run: str, requests: int, calls: dict[str, int]) -> dict[str, Any]:
+def entry(
+    tool: str, size: int, changed: int | None, run: str, requests: int, calls: dict[str, int]
+) -> dict[str, Any]:
     """Return one cell of the tables; ``changed`` is None for a first load."""
     found = {"tool": tool, "size": size, "changed": changed, "run": run, "requests": requests, "calls": calls}
     print(json.dumps(found), flush=True)
@@ -106,7 +108,9 @@ def count_nights(crm: Simulator, size: int) -> list[dict[str, Any]]:
             if not numbers:
                 continue
             source = write_input("night", numbers, changed)
-            found += [_write(case, crm, source, len(numbers), len(changed), run) for case in _writers(len(numbers))]
+            found += [
+                _write(case, crm, source, len(numbers), len(changed), run) for case in _writers(len(numbers))
+            ]
             for cell in found[-2:]:
                 cell["size"] = size
     return found
@@ -117,7 +121,9 @@ def _writers(records: int) -> list[Case]:
     return [target, UPSERTING] if records <= LARGEST_OF_PEERS else [target]
 
 
-def _write(case: Case, crm: Simulator, source: Path, records: int, changed: int | None, run: str) -> dict[str, Any]:
+def _write(
+    case: Case, crm: Simulator, source: Path, records: int, changed: int | None, run: str
+) -> dict[str, Any]:
     result = measure(case, crm, source=source, expected=records if changed is None else 0)
     written = result.calls.get("create", 0) + result.calls.get("update", 0)
     wanted = records if changed is None else changed

@@ -85,7 +85,7 @@ class Simulator:
 
     def control(self, call: str) -> dict[str, Any]:
         """Send a call of the benchmark's own, such as ``reset``; return what was counted."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/_bench/{call}", timeout=120) as response:  # noqa: S310  our own process on loopback
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/_bench/{call}", timeout=120) as response:
             content: dict[str, Any] = json.load(response)
         return content
 
@@ -182,7 +182,11 @@ def measure(
     calls = {name: count - before["calls"].get(name, 0) for name, count in after["calls"].items()}
     cpu = usage.ru_utime + usage.ru_stime
     own_cpu = after["cpu_seconds"] - before["cpu_seconds"]
-    records = after["created"] - before["created"] if source else _records(folder / "out", itself=case.counts_itself)
+    records = (
+        after["created"] - before["created"]
+        if source
+        else _records(folder / "out", itself=case.counts_itself)
+    )
     result = Measurement(
         case=case.name,
         in_flight=case.in_flight,

@@ -5,7 +5,18 @@ from __future__ import annotations
 import json
 import time
 
-FIRST_NAMES = ("Adriana", "Luís", "Conceição", "Otávio", "Simone", "Íris", "Wagner", "Thaís", "Nélio", "Clara")
+FIRST_NAMES = (
+    "Adriana",
+    "Luís",
+    "Conceição",
+    "Otávio",
+    "Simone",
+    "Íris",
+    "Wagner",
+    "Thaís",
+    "Nélio",
+    "Clara",
+)
 LAST_NAMES = ("Moraes", "Falcão", "Pacheco", "Simões", "Teixeira", "Guimarães", "Brandão")
 CITIES = ("São Luís", "Florianópolis", "Natal", "Maceió", "Uberlândia")
 NOTE = "Prefere ser chamado por telefone; conheceu a empresa na feira de março e pediu proposta/orçamento."

@@ -34,7 +34,9 @@ PATIENCE_SECONDS = 1.5
 
 def machine() -> dict[str, str]:
     """Describe where the figures come from."""
-    cores = len([line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("processor")])
+    cores = len(
+        [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("processor")]
+    )
     return {
         "when": time.strftime("%Y-%m-%d %H:%M"),
         "system": platform.platform(terse=True),
@@ -62,7 +64,8 @@ def measure_group(name: str, rounds: int) -> list[dict[str, Any]]:
     with ExitStack() as stack:
         count = 0 if group.writes else group.contacts
         crms = [
-            stack.enter_context(simulator(count, group.latency_ms, str(lane))) for lane in range(max(1, len(waiting)))
+            stack.enter_context(simulator(count, group.latency_ms, str(lane)))
+            for lane in range(max(1, len(waiting)))
         ]
         for case in busy if rounds > 1 else ():
             if group.contacts == 1:
@@ -117,7 +120,13 @@ def main() -> int:
     if given.part in ("full", "requests"):
         keep("requests", {"machine": machine(), **count_requests()})
     if given.part in ("full", "growth"):
-        keep("growth", {"machine": machine(), **measure_growth(largest_write=1_000_000 if given.part == "full" else 100_000)})
+        keep(
+            "growth",
+            {
+                "machine": machine(),
+                **measure_growth(largest_write=1_000_000 if given.part == "full" else 100_000),
+            },
+        )
     report = [str(ENVIRONMENTS / "limit" / "bin" / "python"), str(HERE / "report.py")]
     subprocess.run(report, check=True)
     for run in failed:

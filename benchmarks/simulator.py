@@ -27,8 +27,13 @@ from people import associations_of, email_of, moment, php, row_of, stamp_of
 
 MAX_PAGE_SIZE: Final = 100
 REASONS: Final = {
-    200: b"200 OK", 201: b"201 Created", 204: b"204 No Content", 401: b"401 Unauthorized",
-    403: b"403 Forbidden", 404: b"404 Not Found", 422: b"422 Unprocessable Content",
+    200: b"200 OK",
+    201: b"201 Created",
+    204: b"204 No Content",
+    401: b"401 Unauthorized",
+    403: b"403 Forbidden",
+    404: b"404 Not Found",
+    422: b"422 Unprocessable Content",
 }
 CONTENT_LENGTH: Final = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
 RELATIONS: Final = ("companies", "deals")
@@ -86,7 +91,9 @@ class Contacts:
     def _ordered(self, order: str) -> list[int]:
         if order not in self._orders:
             field, _, direction = order.partition("|")
-            ids = sorted(self.rows, key=self.stamps.__getitem__) if field == "updated_at" else sorted(self.rows)
+            ids = (
+                sorted(self.rows, key=self.stamps.__getitem__) if field == "updated_at" else sorted(self.rows)
+            )
             self._orders[order] = ids[::-1] if direction == "desc" else ids
         return self._orders[order]
 
@@ -98,16 +105,25 @@ class Contacts:
         def link(page: int | None) -> str | None:
             return None if page is None else f"{self._base}?per_page={per_page}&page={page}"
 
-        tail = php({
-            "links": {
-                "first": link(1), "last": link(last),
-                "prev": link(number - 1 if number > 1 else None), "next": link(number + 1 if number < last else None),
-            },
-            "meta": {
-                "current_page": number, "from": first + 1 if rows else None, "last_page": last, "path": self._base,
-                "per_page": per_page, "to": first + len(rows) if rows else None, "total": total,
-            },
-        })
+        tail = php(
+            {
+                "links": {
+                    "first": link(1),
+                    "last": link(last),
+                    "prev": link(number - 1 if number > 1 else None),
+                    "next": link(number + 1 if number < last else None),
+                },
+                "meta": {
+                    "current_page": number,
+                    "from": first + 1 if rows else None,
+                    "last_page": last,
+                    "path": self._base,
+                    "per_page": per_page,
+                    "to": first + len(rows) if rows else None,
+                    "total": total,
+                },
+            }
+        )
         return b'{"data":[' + b",".join(rows) + b"]," + tail[1:].encode()
 
     def shown(self, ids: list[int], select: str, include: str) -> list[bytes]:
@@ -200,11 +216,17 @@ class Api:
 
     def stats(self) -> bytes:
         """Return what was counted."""
-        return orjson.dumps({
-            "calls": self.calls, "requests": self.calls.total(), "created": self.contacts.created,
-            "contacts": len(self.contacts.rows), "most_in_flight": self.most_in_flight,
-            "connections": self.connections, "cpu_seconds": time.process_time() - self.cpu_before,
-        })
+        return orjson.dumps(
+            {
+                "calls": self.calls,
+                "requests": self.calls.total(),
+                "created": self.contacts.created,
+                "contacts": len(self.contacts.rows),
+                "most_in_flight": self.most_in_flight,
+                "connections": self.connections,
+                "cpu_seconds": time.process_time() - self.cpu_before,
+            }
+        )
 
     def control(self, path: str, query: dict[str, str]) -> bytes:
         """Answer a call of the benchmark's own."""
@@ -308,8 +330,14 @@ class Connection(asyncio.Protocol):
 
 def response(status: int, body: bytes) -> bytes:
     """Put the headers before a body that AppCRM sends."""
-    return b"HTTP/1.1 %s\r\nDate: %s\r\nContent-Type: application/json\r\nX-RateLimit-Limit: 1000000\r\nX-RateLimit-Remaining: 999999\r\nContent-Length: %d\r\n\r\n%s" % (
-        REASONS[status], email.utils.formatdate(usegmt=True).encode(), len(body), body,
+    return (
+        b"HTTP/1.1 %s\r\nDate: %s\r\nContent-Type: application/json\r\nX-RateLimit-Limit: 1000000\r\nX-RateLimit-Remaining: 999999\r\nContent-Length: %d\r\n\r\n%s"
+        % (
+            REASONS[status],
+            email.utils.formatdate(usegmt=True).encode(),
+            len(body),
+            body,
+        )
     )
 
 

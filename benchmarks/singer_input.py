@@ -10,7 +10,7 @@ from measuring import HERE, WORK
 from people import row_of
 
 sys.path.insert(0, str(HERE / "peers"))
-from contact_schema import SCHEMA  # noqa: E402  it lies with the peers
+from contact_schema import SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,5 +49,7 @@ def write_input(name: str, numbers: Iterable[int], changed: Iterable[int] = ()) 
             record = record_of(number, changed=number in different)
             file.write(json.dumps({"type": "RECORD", "stream": "contacts", "record": record}) + "\n")
             if count % RECORDS_BETWEEN_STATES == 0:
-                file.write(json.dumps({"type": "STATE", "value": {"bookmarks": {"contacts": {"at": count}}}}) + "\n")
+                file.write(
+                    json.dumps({"type": "STATE", "value": {"bookmarks": {"contacts": {"at": count}}}}) + "\n"
+                )
     return path

@@ -76,7 +76,11 @@ def write(folder: Path, address: str, contacts: int) -> None:
     catalog = {
         "streams": [
             {
-                "stream": {"name": "contacts", "json_schema": SCHEMA, "supported_sync_modes": ["full_refresh"]},
+                "stream": {
+                    "name": "contacts",
+                    "json_schema": SCHEMA,
+                    "supported_sync_modes": ["full_refresh"],
+                },
                 "sync_mode": "full_refresh",
                 "destination_sync_mode": "overwrite",
             }

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-STRINGS = ("first_name", "last_name", "email", "job_title", "street", "city", "state", "postal_code", "cf_cnpj", "cf_note")
+STRINGS = (
+    "first_name",
+    "last_name",
+    "email",
+    "job_title",
+    "street",
+    "city",
+    "state",
+    "postal_code",
+    "cf_cnpj",
+    "cf_note",
+)
 INTEGERS = ("id", "user_id", "source_id", "country_id")
 
 

@@ -26,9 +26,9 @@ os.environ.update(
 )
 
 import dlt  # noqa: E402  it reads the environment when it is imported
-from dlt.sources.helpers import requests  # noqa: E402
-from dlt.sources.helpers.rest_client.paginators import PageNumberPaginator  # noqa: E402
-from dlt.sources.rest_api import rest_api_source  # noqa: E402
+from dlt.sources.helpers import requests  # noqa: E402  the environment must be set before
+from dlt.sources.helpers.rest_client.paginators import PageNumberPaginator  # noqa: E402  the environment must be set before
+from dlt.sources.rest_api import rest_api_source  # noqa: E402  the environment must be set before
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,12 @@ def declared(parameters: dict[str, Any], **endpoint: Any) -> Any:  # noqa: ANN40
             "resources": [
                 {
                     "name": "contacts",
-                    "endpoint": {"path": "contacts", "params": parameters, "data_selector": "data", **endpoint},
+                    "endpoint": {
+                        "path": "contacts",
+                        "params": parameters,
+                        "data_selector": "data",
+                        **endpoint,
+                    },
                 }
             ],
         },

@@ -12,7 +12,9 @@ session = requests.Session()
 session.headers.update({"Authorization": "Bearer token", "Accept": "application/json"})
 page = 1
 while True:
-    response = session.get(f"{address}/contacts", params={"order": "id", "per_page": 100, "page": page}, timeout=60)
+    response = session.get(
+        f"{address}/contacts", params={"order": "id", "per_page": 100, "page": page}, timeout=60
+    )
     response.raise_for_status()
     content = response.json()
     for contact in content["data"]:

@@ -24,7 +24,7 @@ if kind == "parallel":
     os.environ["NORMALIZE__DATA_WRITER__BUFFER_MAX_ITEMS"] = "100"
 
 import dlt  # noqa: E402  it reads the environment when it is imported
-from dlt.sources.helpers import requests  # noqa: E402
+from dlt.sources.helpers import requests  # noqa: E402  the environment must be set before
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -30,7 +30,11 @@ class Contacts(HotglueSink):
         """Send the record as it is."""
         return record
 
-    def upsert_record(self, record: dict[str, Any], context: dict[str, Any]) -> tuple[int, bool, dict[str, Any]]:  # noqa: ARG002  the SDK's form
+    def upsert_record(
+        self,
+        record: dict[str, Any],
+        context: dict[str, Any],  # noqa: ARG002  the SDK's form
+    ) -> tuple[int, bool, dict[str, Any]]:
         """Create the contact."""
         response = self.request_api("POST", request_data=record)
         return response.json()["id"], response.ok, {}

@@ -39,7 +39,9 @@ async def raw() -> None:
     """Post over sockets of one's own."""
     where = urlsplit(address)
     fields = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
-    head = f"POST {where.path}/contacts HTTP/1.1\r\nHost: {where.hostname}\r\n{fields}Content-Length: ".encode()
+    head = (
+        f"POST {where.path}/contacts HTTP/1.1\r\nHost: {where.hostname}\r\n{fields}Content-Length: ".encode()
+    )
     waiting = bodies()
 
     async def lane() -> None:
