@@ -53,18 +53,19 @@ def holds_all(sandbox, outputs):
     )
 
 
-@pytest.mark.parametrize("nth", [1, 2, 4, 8])
+@pytest.mark.parametrize("nth", [1, 4, 8])
 @pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
 def test_a_backfill_gets_over(sandbox, fault, nth):
     config = config_of(sandbox)
     catalog = choose(discover(config), "contacts")
     sandbox.faults({"operation": "list", "nth": nth, **fault})
     first = run(config, catalog=catalog)
+    assert [rule["fired"] for rule in sandbox.faults()] == [1]
     second = run(config, catalog=catalog, state=first.state)
     assert holds_all(sandbox, [first, second])
 
 
-@pytest.mark.parametrize("nth", [1, 2, 3, 4])
+@pytest.mark.parametrize("nth", [1, 2, 4])
 @pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
 def test_an_incremental_read_gets_over(sandbox, fault, nth):
     config = config_of(sandbox)
@@ -73,6 +74,7 @@ def test_an_incremental_read_gets_over(sandbox, fault, nth):
     sandbox.mutate(touch=list(range(100, 400)))
     sandbox.faults({"operation": "list", "nth": nth, **fault})
     second = run(config, catalog=catalog, state=first.state)
+    assert [rule["fired"] for rule in sandbox.faults()] == [1]
     third = run(config, catalog=catalog, state=second.state)
     assert holds_all(sandbox, [first, second, third])
 
