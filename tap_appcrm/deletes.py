@@ -28,14 +28,14 @@ class Gone(NamedTuple):
 
 
 def find_deletes(
-    run: Run, state: StreamState, *, covers_all: bool, since: str | None, bookmark: str | None
+    run: Run, state: StreamState, *, listed: IdSet | None, since: str | None, bookmark: str | None
 ) -> Iterator[Rows | Gone]:
     """Yield contacts that are gone, and those that are there but were never emitted; bring the sets up to date.
 
     Args:
         run: the read, which is otherwise complete.
         state: holds the ids known so far, and of those the ones that are alive but not listed.
-        covers_all: whether the read saw every contact.
+        listed: every contact in the CRM, if the read saw them all.
         since: ``start_date``: older contacts are not emitted.
         bookmark: up to where changes were read; what changed since is for the next run to see.
 
@@ -43,8 +43,8 @@ def find_deletes(
         Unproven: sweeps of ids were not sound.
     """
     known, unlisted = state.known_ids, state.unlisted_ids or IdSet()
-    if covers_all:
-        alive = run.seen
+    if listed is not None:
+        alive = listed
     else:
         expected = len(known or ()) + sum(number not in (known or ()) for number in run.seen)
         returned = sum(number in run.seen for number in unlisted)

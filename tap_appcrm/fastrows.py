@@ -74,6 +74,7 @@ class FastRows:
     ) -> None:
         self._moments: list[str] = []
         self._simplify: list[tuple[str, Callable[[Any], Any]]] = []
+        self._references: list[str] = []
         self._failures = 0
         custom = frozenset(custom_fields)
         fields: list[tuple[str, Any, Any]] = []
@@ -108,6 +109,7 @@ class FastRows:
         if column == "phones":
             return list[_Phone] | None if wanted == reviewed else None
         if column in NESTED_FIELDS:
+            self._references.append(field)
             return _Reference | None if wanted == reviewed else None
         if column == "tags":
             self._simplify.append((field, _names))
@@ -161,9 +163,11 @@ class FastRows:
         return page
 
     def _fits(self, rows: list[Any]) -> bool:
-        """Whether every row has an id, and every moment has or gets the API's own form."""
-        return all(getattr(row, self._id) is not None for row in rows) and all(
-            _are_canonical(rows, field) or _become_canonical(rows, field) for field in self._moments
+        """Whether every row has an id, every reference a name, and every moment has or gets the API's own form."""
+        return (
+            all(getattr(row, self._id) is not None for row in rows)
+            and all(_are_named([getattr(row, field) for row in rows]) for field in self._references)
+            and all(_are_canonical(rows, field) or _become_canonical(rows, field) for field in self._moments)
         )
 
     def ids(self, rows: list[Any]) -> list[int]:
@@ -173,6 +177,10 @@ class FastRows:
     def stamps(self, rows: list[Any]) -> list[str | None]:
         """The canonical ``updated_at`` of rows."""
         return [getattr(row, self._stamp) for row in rows]
+
+
+def _are_named(references: list[_Reference | None]) -> bool:
+    return all(reference is None or reference.name for reference in references)
 
 
 def _are_canonical(rows: list[Any], field: str) -> bool:
@@ -197,7 +205,7 @@ def _become_canonical(rows: list[Any], field: str) -> bool:
 
 def _needs_simplifying(value: Any) -> bool:  # noqa: ANN401  what a column holds
     if value.__class__ is list:
-        return bool(value) and value[0].__class__ in (_Identified, _Named)
+        return any(item.__class__ in (_Identified, _Named) for item in value)
     return value.__class__ is _Identified
 
 

@@ -73,7 +73,6 @@ class Following(Reading):
     def steps(self) -> Iterator[Step]:
         """Yield rows that hold little more than ids."""
         self.run.total = self._lead.total
-        self.covers_all = self._lead.mode != INCREMENTAL
         yield from self._changed() if self._lead.mode == INCREMENTAL else self._all()
         self.state.backfill = self._position = None
         self.state.bookmark = _later(self.state.bookmark, self._lead.bookmark_after)

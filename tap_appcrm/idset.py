@@ -16,7 +16,6 @@ CHUNK_BYTES = CHUNK_SIZE // 8
 CHUNK_MASK = CHUNK_SIZE - 1
 LARGEST_SPARSE = 32
 """Ids of a chunk that are kept one by one before a bitmap is the smaller."""
-LONGEST_TEXT_BYTES = 1 << 30
 
 
 class IdSet:
@@ -135,8 +134,7 @@ class IdSet:
         """
         result = cls()
         try:
-            unpacker = zlib.decompressobj()
-            data = unpacker.decompress(base64.b64decode(text, validate=True), LONGEST_TEXT_BYTES)
+            data = zlib.decompress(base64.b64decode(text, validate=True))
             at = high = 0
             while at < len(data):
                 step, at = _read_varint(data, at)

@@ -100,6 +100,8 @@ class StreamState:
         self.backfill = own.backfill
         self.order_refused = own.order_refused
         self.table_version = own.table_version
+        self.seen = IdSet() if own.backfill is None else IdSet.from_text(own.backfill.seen)
+        """Contacts that an interrupted read by id has emitted."""
         self.known_ids = None if own.known_ids is None else IdSet.from_text(own.known_ids)
         self.unlisted_ids = None if own.unlisted_ids is None else IdSet.from_text(own.unlisted_ids)
 

@@ -70,8 +70,8 @@ class Reading:
         self._now = now
         self.mode = FULL_TABLE if full_table else BACKFILL if state.bookmark is None else INCREMENTAL
         self.bookmark_before = state.bookmark
-        self.covers_all = False
-        """Whether every contact in the CRM was read, so that what was not seen is not there."""
+        self._listed: IdSet | None = None
+        """Every contact in the CRM, where the read saw them all."""
         self.table_version: int | None = None
         self._position: Backfill | None = None
 
@@ -120,7 +120,7 @@ class Reading:
                 self.state.known_ids = IdSet(self.run.seen)
             else:
                 yield from find_deletes(
-                    self.run, self.state, covers_all=self.covers_all, since=self._since, bookmark=bookmark
+                    self.run, self.state, listed=self._listed, since=self._since, bookmark=bookmark
                 )
         self.state.backfill = self._position = None
         if bookmark is not None and (self.state.bookmark is None or bookmark > self.state.bookmark):
@@ -141,7 +141,7 @@ class Reading:
         try:
             if self.mode == INCREMENTAL:
                 changes = yield from read_changes(self.run, self._cutoff(self.bookmark_before), newest)
-                self.covers_all = newest.is_whole_table
+                self._listed = IdSet(newest.ids) if newest.is_whole_table else None
             else:
                 changes = yield from self._everything(newest, resumed)
         except NotSorted:
@@ -167,13 +167,13 @@ class Reading:
         if resumed is None and newest.is_whole_table:
             changes = yield from read_changes(self.run, since or "", newest)
             self.run.seen.update(newest.ids)
-            self.covers_all = True
+            self._listed = self.run.seen
             return changes
         if resumed is None and since is not None and self._few_since(newest, since):
             return (yield from read_changes(self.run, since, newest))
         if resumed is not None:
             position = resumed
-            self.run.seen = IdSet.from_text(resumed.seen)
+            self.run.seen = self.state.seen
             page = None if position.rows_below == 0 else resumed_page(self.run, position)
             logger.info(
                 "%s: going on below id %d, after %d contacts",
@@ -191,7 +191,7 @@ class Reading:
             yield from read_backfill(self.run, position, page)
         changes = yield from self._changes_since(position)
         yield from prove(self.run, position, total=self.run.total, is_settled=changes.at_once)
-        self.covers_all = True
+        self._listed = self.run.seen
         return changes
 
     def _changes_since(self, position: Backfill) -> Generator[Step, None, Changes]:
@@ -264,7 +264,7 @@ class Reading:
             position.scan_until = until or ""
         else:
             position = resumed
-            self.run.seen = IdSet.from_text(resumed.seen)
+            self.run.seen = self.state.seen
         position.table_version = self.table_version
         self.run.keeps_from = None
         if self.mode != INCREMENTAL:
@@ -276,5 +276,5 @@ class Reading:
                 position.watermark = max([position.watermark or "", *known]) or None
             yield step
         yield from prove(self.run, position, total=self.run.total, is_settled=True)
-        self.covers_all = True
+        self._listed = self.run.seen
         return position.watermark

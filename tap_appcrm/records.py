@@ -103,7 +103,7 @@ def to_date_time(value: Any) -> str | None:  # noqa: ANN401  any JSON value
     """Take a moment in any of the API's forms."""
     moment = canonical_timestamp(value)
     if moment is None:
-        if value in EMPTY_DATES:
+        if isinstance(value, str) and value in EMPTY_DATES:
             return None
         raise Misfit
     return moment
@@ -280,9 +280,8 @@ class Shaper:
 
         def convert(value: Any) -> Any:  # noqa: ANN401  any JSON value
             inner = read(value)
-            if inner is None:
-                raise Misfit
-            return take(inner)
+            # What cannot be read that way is taken as it is, which fits only where text is admitted.
+            return take(value if inner is None else inner)
 
         return convert
 

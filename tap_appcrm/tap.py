@@ -168,7 +168,7 @@ class TapAppcrm(Tap):
                 "the state has no bookmarks; expected the value of a STATE message of this tap. "
                 "Run without --state to read everything again"
             )
-        bookmarks = state.get("bookmarks") or {}
+        bookmarks = {} if state.get("bookmarks") is None else state["bookmarks"]
         if not isinstance(bookmarks, dict):
             raise StateError(
                 "the state's bookmarks are not an object; run without --state to read everything again"
