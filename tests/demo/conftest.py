@@ -54,18 +54,29 @@ class Project:
 
 
 @pytest.fixture(scope="session")
-def plugins(tmp_path_factory):
-    """A folder with the plugins' environments, made once for all workers of this run."""
+def once(tmp_path_factory):
+    """`once(name, make)`: a folder that `make(folder)` fills for the first worker of this run that asks for it."""
     base = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent
-    home = base / "meltano-plugins"
-    with (base / "meltano-plugins.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (home / "done").is_file():
-            Project(home)("install", *PLUGINS)
-            (home / "done").touch()
-    return home
+
+    def prepared(name, make):
+        folder = base / name
+        with (base / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / "done").is_file():
+                folder.mkdir(exist_ok=True)
+                make(folder)
+                (folder / "done").touch()
+        return folder
+
+    return prepared
+
+
+@pytest.fixture(scope="session")
+def plugins(once):
+    """A folder with the plugins' environments."""
+    return once("meltano-plugins", lambda folder: Project(folder)("install", *PLUGINS))
 
 
 @pytest.fixture

@@ -13,20 +13,35 @@ ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "examples" / "demo" / "run.py"
 
 
-@pytest.fixture(scope="module")
-def told(tmp_path_factory):
-    """Run the demo once; its report, and what it printed."""
-    folder = tmp_path_factory.mktemp("demo")
-    report = folder / "report.json"
+def play(folder):
     done = subprocess.run(
-        [sys.executable, str(DEMO), "--folder", str(folder / "files"), "--report", str(report)],
+        [
+            sys.executable,
+            str(DEMO),
+            "--folder",
+            str(folder / "files"),
+            "--report",
+            str(folder / "report.json"),
+        ],
         capture_output=True,
         text=True,
         timeout=580,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return json.loads(report.read_text(encoding="utf-8")), done.stdout
+    (folder / "said").write_text(done.stdout, encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def told(once):
+    """The demo, run once: its report, and what it printed."""
+    before = (ROOT / "meltano.yml").read_bytes()
+    folder = once("demo", play)
+    assert (ROOT / "meltano.yml").read_bytes() == before, "Meltano rewrote meltano.yml"
+    return (
+        json.loads((folder / "report.json").read_text(encoding="utf-8")),
+        (folder / "said").read_text(encoding="utf-8"),
+    )
 
 
 @pytest.fixture(scope="module")
