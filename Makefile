@@ -8,7 +8,7 @@ MELTANO := .venv-meltano
 AIRFLOW := .venv-airflow
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-airflow format check browser test test-field demo clean lock
+.PHONY: help install install-airflow format check browser test test-field bench demo clean lock
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -43,6 +43,8 @@ lock: $(BIN)/uv ## resolve the versions of development, of Meltano and of Airflo
 		--no-header --output-file requirements-meltano.txt requirements-meltano.in
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url --no-emit-find-links \
 		--no-header --output-file requirements-airflow.txt requirements-airflow.in
+	for peer in $(PEERS); do $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url \
+		--no-emit-find-links --no-header --output-file benchmarks/requirements-$$peer.txt benchmarks/requirements-$$peer.in; done
 
 format: install ## rewrite the code in the house format
 	$(BIN)/ruff format .
@@ -64,11 +66,25 @@ browser:
 demo: install $(MELTANO)/.installed ## warehouse -> CRM -> warehouse with real parts: PostgreSQL, Meltano, the sandbox
 	$(BIN)/python examples/demo/run.py
 
-test: check browser $(MELTANO)/.installed $(AIRFLOW)/.installed ## everything that CI runs
-	$(BIN)/pytest -n 2
+# The tests of the field need Airflow and minutes, so they have a command of their own.
+test: check browser $(MELTANO)/.installed ## everything that CI runs
+	$(BIN)/pytest -n 2 --ignore tests/field
 
 test-field: install install-airflow ## Airflow for real: dags test, standalone, and 20 accounts on Celery with a lost worker
 	$(BIN)/pytest tests/field -m ""
 
+# Each peer in an environment of its own, bytecode compiled, as pip would leave it; BENCH=quick|requests|growth|report.
+BENCH ?= full
+PEERS := airbyte dlt drt hotglue limit sdk
+
+.venv-bench/%/.installed: benchmarks/requirements-%.txt $(BIN)/uv
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-bench/$*
+	$(BIN)/uv pip install --quiet --compile-bytecode --python .venv-bench/$*/bin/python --requirement $<
+	@touch $@
+
+bench: install $(PEERS:%=.venv-bench/%/.installed) ## side by side with peers; writes benchmarks/RESULTS.md
+	@$(BIN)/python -m compileall -q $(VENV)/lib appcrm tap_appcrm target_appcrm || true
+	.venv-bench/limit/bin/python benchmarks/run.py $(BENCH)
+
 clean: ## remove everything that these commands made
-	rm -rf $(VENV) $(MELTANO) $(AIRFLOW) .demo .cache dist build
+	rm -rf $(VENV) $(MELTANO) $(AIRFLOW) .venv-bench .demo .cache dist build
