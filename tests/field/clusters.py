@@ -136,6 +136,8 @@ class Airflow:
         folder.mkdir(parents=True)
         base = f"http://{HOST}:{self.port}"
         self.environment = project.environment | {
+            # `airflow standalone` starts its parts by the name `airflow`.
+            "PATH": f"{AIRFLOW.parent}{os.pathsep}{project.environment['PATH']}",
             "AIRFLOW_HOME": str(folder),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__DAGS_FOLDER": str(project.root / "examples" / "airflow" / "dags"),

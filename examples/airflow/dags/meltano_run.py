@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+logger = logging.getLogger(__name__)
+
 # A run that was killed holds its state id for five minutes, until Meltano takes its missing heartbeat for its death.
 # `--force` would not wait, but where only the worker's line broke and the run lives on, two would write to one CRM.
 RETRY_DELAY = timedelta(seconds=int(os.environ.get("MELTANO_RETRY_DELAY_SECONDS", "360")))
@@ -45,7 +48,7 @@ def alert(context: Mapping[str, Any], sentence: str = "") -> None:
     instance = context["task_instance"]
     reason = sentence or str(context.get("exception") or "failed")
     text = f"{instance.dag_id} / {instance.task_id}, run {context.get('run_id')}: {reason}"
-    instance.log.error("Alert: %s", text)
+    logger.error("Alert: %s", text)
     address = os.environ.get("APPCRM_ALERT_WEBHOOK")
     if address:
         request = urllib.request.Request(  # noqa: S310  whoever runs Airflow chose the address
@@ -55,7 +58,7 @@ def alert(context: Mapping[str, Any], sentence: str = "") -> None:
             urllib.request.urlopen(request, timeout=_ALERT_SECONDS).close()  # noqa: S310  the same
         except OSError as error:
             # An alert that nobody receives must not also hide what it was about.
-            instance.log.error("The alert did not reach APPCRM_ALERT_WEBHOOK: %s", error)  # noqa: TRY400  said in full
+            logger.error("The alert did not reach APPCRM_ALERT_WEBHOOK: %s", error)  # noqa: TRY400  said in full
 
 
 class MeltanoRun(BaseOperator):
