@@ -19,6 +19,10 @@ class InputError(AppcrmError):
     """A file given on the command line that cannot be used."""
 
 
+class LoaderGone(AppcrmError):
+    """Whoever reads standard output has stopped."""
+
+
 class Command(SingerCommand):
     """A click command that names what went wrong."""
 
@@ -43,13 +47,18 @@ class Command(SingerCommand):
                 self.logger.error("%s", sentence)  # noqa: TRY400  a traceback says nothing more
         except AppcrmError as error:
             self.logger.error("%s", sentence_about(error))  # noqa: TRY400  a traceback says nothing more
-        except BrokenPipeError:
+        sys.exit(1)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  click's own signature
+        """Run the command's body."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
             # Python would complain again when it closes standard output.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            self.logger.error(  # noqa: TRY400  a traceback says nothing more
-                "the loader closed the pipe; see its own messages, then run again with the last state"
-            )
-        sys.exit(1)
+            raise LoaderGone(
+                "the loader closed the pipe: see its own messages, then run again with the last state it kept"
+            ) from error
 
 
 def sentence_about(error: AppcrmError) -> str:

@@ -240,7 +240,6 @@ class Shaper:
         schema: of the record: selected properties only.
         key: property to column of the row where they differ, such as ``contact_id`` to ``id``.
         custom_fields: names of custom fields beyond ``cf_…``.
-        catalogued: properties of the catalog, selected or not; a custom field beyond them is reported.
         on_widened: called with the new schema before the first record that needs it.
     """
 
@@ -251,15 +250,12 @@ class Shaper:
         *,
         key: Mapping[str, str],
         custom_fields: Iterable[str],
-        catalogued: Iterable[str],
         on_widened: Callable[[Schema], None],
     ) -> None:
         self._stream = stream
         self._key = dict(key)
         self._custom = frozenset(custom_fields)
         self._on_widened = on_widened
-        self._catalogued = frozenset(catalogued)
-        self.unknown_fields: set[str] = set()
         self.schema = schema
         self._compile()
 
@@ -268,7 +264,6 @@ class Shaper:
         for name, schema in self.schema["properties"].items():
             column = self._key.get(name, name)
             self._fields.append((name, column, self._taker(column, schema)))
-        self._columns = {column for _, column, _ in self._fields}
 
     def _taker(self, column: str, schema: Schema) -> Callable[[Any], Any]:
         take = converter(schema)
@@ -297,8 +292,6 @@ class Shaper:
                 record[name] = convert(value)
             except Misfit as misfit:
                 return self._after_widening(row, name, misfit)
-        if not row.keys() <= self._columns:
-            self._note_unknown(row)
         return record
 
     def _after_widening(self, row: Row, name: str, misfit: Misfit) -> dict[str, Any]:
@@ -316,8 +309,3 @@ class Shaper:
         self._compile()
         self._on_widened(self.schema)
         return self.shape(row)
-
-    def _note_unknown(self, row: Row) -> None:
-        for name in row.keys() - self._columns - self._catalogued:
-            if name.startswith(CUSTOM_FIELD_PREFIX):
-                self.unknown_fields.add(name)

@@ -84,6 +84,8 @@ class ApiSource:
         self._is_probed = not with_associations
         self._otherwise_select = otherwise_select
         self.fast: FastRows | None = None
+        self.columns: set[str] = set()
+        """Names of all fields that rows had which were read in full."""
         self._sweeps_select: tuple[str, ...] = ("id", "updated_at")
 
     def rows(
@@ -108,6 +110,7 @@ class ApiSource:
                 if self._is_probed
                 else self._probe(query, number)
             )
+        self.columns.update(*page.rows)
         if query.select and not carries(page.rows, query.select):
             self._select, self.fast = (), None
             page = self._list(dataclasses.replace(query, select=()), number, doubtful=doubtful)

@@ -170,7 +170,6 @@ class AppcrmStream(Stream):
             self.selected_schema,
             key=self.key_columns,
             custom_fields=self.tap.settings.custom_fields,
-            catalogued=self.effective_schema.get("properties", {}),
             on_widened=self._widen,
         )
 
@@ -178,6 +177,10 @@ class AppcrmStream(Stream):
     def reads_plain_rows(self) -> bool:
         """Whether a listed row is all that a record is made of."""
         return False
+
+    def unknown_fields(self, columns: Iterable[str]) -> list[str]:  # noqa: ARG002  for those that have any
+        """Names of custom fields that came back and are not in the catalog, selected or not."""
+        return []
 
     def make_fast_rows(self, schema: Schema) -> FastRows:
         """Return what decodes pages into structures that are written as they are."""
@@ -319,11 +322,12 @@ class StreamSync:
     def _end(self) -> None:
         """Let the state say that all is done, and the messages that go with it."""
         self._stream.activate_version()
-        if self.shaper.unknown_fields:
+        source = self._reading.run.source
+        if isinstance(source, ApiSource) and (unknown := self._stream.unknown_fields(source.columns)):
             logger.warning(
                 "%s: the CRM has custom fields that the catalog does not know: %s; run discovery again to read them",
                 self._stream.name,
-                ", ".join(sorted(self.shaper.unknown_fields)),
+                ", ".join(unknown),
             )
         if self.companion is not None:
             self.companion.finish()
@@ -439,6 +443,11 @@ class ContactsStream(AppcrmStream):
     def reads_plain_rows(self) -> bool:
         """Whether a listed row is all that a record is made of."""
         return True
+
+    def unknown_fields(self, columns: Iterable[str]) -> list[str]:
+        """Names of custom fields that came back and are not in the catalog, selected or not."""
+        known = self.effective_schema.get("properties", {})
+        return sorted(name for name in columns if name.startswith(CUSTOM_FIELD_PREFIX) and name not in known)
 
     def _safe_select(self) -> tuple[str, ...]:
         wanted = self.selected_schema["properties"]

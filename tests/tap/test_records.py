@@ -35,7 +35,6 @@ def shaper_of(schema=None):
         schema,
         key={},
         custom_fields=DECLARED,
-        catalogued=schema["properties"],
         on_widened=schemas.append,
     )
     return shaper, schemas
@@ -119,9 +118,9 @@ def test_a_value_that_does_not_fit_is_kept_as_text_behind_a_schema_that_admits_i
     assert record[field] == again[field] == kept or json.loads(record[field]) == kept
     assert len(schemas) == 1
     jsonschema.validate(record, schemas[-1])
-    assert caplog.text.count("contact 77") == 1
-    assert "contact 78" not in caplog.text
-    assert str(sent) not in caplog.text.replace("contact 77", "")
+    assert len(caplog.messages) == 1
+    assert f"{field} of contact 77" in caplog.messages[0]
+    assert str(sent) not in caplog.messages[0].replace("contact 77", "")
 
 
 JSON = st.recursive(
@@ -216,6 +215,6 @@ def test_a_declared_field_wins_over_the_sample_and_unknown_fields_are_no_custom_
 
 def test_sampled_pages_are_spread_from_the_newest_to_the_oldest():
     assert spread(100, 1) == []
-    assert spread(100, 3) == [50, 100] or spread(100, 3) == [51, 100]
+    assert spread(101, 3) == [51, 101]
     assert spread(3, 9) == [2, 3]
     assert spread(1, 9) == []
