@@ -27,6 +27,9 @@ _REQUESTS = 15
 _REFRESH_SECONDS = 2
 _FAILED = 400
 _OPERATIONS_SHOWN = 6
+# What is longer stands in the log in full.
+_ADDRESS_SHOWN = 200
+_KEYS_SHOWN = 8
 
 
 class Pages:
@@ -121,7 +124,7 @@ class Pages:
                 str(entry["n"]),
                 f'<span class="method">{escape(entry["method"])}</span>',
                 f'<span class="mono">{_breakable(_address(entry))}</span>',
-                escape(", ".join(entry["keys"])),
+                escape(_first_of(entry["keys"])),
                 _status(entry["status"], entry["duration_ms"]),
                 "" if entry["duration_ms"] is None else f"{entry['duration_ms']:.1f} ms",
                 f'<span class="warn">{escape(entry["fault"] or "")}</span>',
@@ -153,7 +156,7 @@ class Pages:
         headings = ("Id", "Name", "E-mail", "Phones", "Tags", "Companies", "Deals", "Updated (UTC)")
         field = f'<input name="q" value="{escape(text)}" placeholder="Search">'
         form = f"<form>{field}<button>Search</button></form>"
-        table = _table(headings, rows, numbers=(0,), empty="No contact to show.")
+        table = _table(headings, rows, numbers=(0,), empty="No contact to show.", kind="contacts")
         return _section(f"Contacts, the last changed first: {len(rows)} of {page.total}", form + table)
 
 
@@ -222,8 +225,17 @@ def _fixed(text: str) -> str:
 
 
 def _address(entry: dict[str, Any]) -> str:
+    """Path and query as people read them; one look-up of a hundred e-mails must not fill the page."""
     query = f"?{unquote_plus(entry['query'])}" if entry["query"] else ""
-    return f"{entry['path']}{query}"
+    address = f"{entry['path']}{query}"
+    if len(address) <= _ADDRESS_SHOWN:
+        return address
+    return f"{address[:_ADDRESS_SHOWN]}… ({len(address)} characters)"
+
+
+def _first_of(keys: Sequence[str]) -> str:
+    more = len(keys) - _KEYS_SHOWN
+    return ", ".join(keys[:_KEYS_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _breakable(address: str) -> str:

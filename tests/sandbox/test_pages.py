@@ -104,6 +104,17 @@ def test_a_long_address_breaks_between_its_parameters(busy):
     assert "Requests, the last first: 5 of 5" in text
 
 
+def test_a_look_up_of_a_hundred_addresses_does_not_fill_the_page(busy):
+    emails = ",".join(f"somebody{number}@x.example" for number in range(100))
+    busy.get("/contacts/search", q=emails, search_fields="email:in")
+    busy.put("/contacts/3", first_name="Rui", **{f"cf_{letter}": None for letter in "abcdefghij"})
+    text = _page(busy, "/")[1]
+    assert "somebody5@" in text
+    assert "somebody50@" not in text
+    assert f"… ({len('/contacts/search?q=&search_fields=email:in' + emails)} characters)" in text
+    assert "cf_g, cf_h and 3 more" in text
+
+
 def test_no_page_asks_for_anything_from_elsewhere(busy):
     for path in ("/", "/docs", "/contacts/26"):
         linked = re.findall(r'(?:src|href|action)="([^"]*)"', _page(busy, path)[1])
