@@ -11,7 +11,7 @@ AIRFLOW := .venv-airflow
 .PHONY: help install install-airflow format check browser test test-field bench demo clean lock
 
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-15s %s\n", $$1, $$2}'
 
 $(BIN)/uv:
 	$(PYTHON) -m venv $(VENV)
@@ -88,3 +88,5 @@ bench: install $(PEERS:%=.venv-bench/%/.installed) ## side by side with peers; w
 
 clean: ## remove everything that these commands made
 	rm -rf $(VENV) $(MELTANO) $(AIRFLOW) .venv-bench .demo .cache dist build
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
