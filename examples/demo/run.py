@@ -184,6 +184,10 @@ def play(demo: Demo) -> bool:
     demo.crm_to_warehouse("4 CRM -> warehouse, what changed")
     demo.receipts_to_warehouse("5 receipts -> warehouse")
     print(f"\n{report.table(demo.steps)}\n")
+    print(
+        "A bookmark includes the row that it ended at, so steps 3 and 4 each read one row more than had changed; "
+        "examples/demo/README.md\nexplains every step.\n"
+    )
     holds = demo.prove()
     demo.show_receipts()
     return holds

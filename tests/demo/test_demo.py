@@ -55,6 +55,11 @@ def test_both_sides_hold_the_same_59_people(told):
     assert "\n0 differences" in told[1]
 
 
+def test_it_says_why_a_second_run_reads_one_row_more_than_changed(told, steps):
+    assert "so steps 3 and 4 each read one row more than had changed" in told[1]
+    assert [steps[step]["rows"] for step in (3, 4)] == [2 + 1, 4 + 1]
+
+
 def test_the_first_run_creates_each_person_once_in_little_more_than_a_request_each(steps):
     assert steps[1]["operations"] == {"create": 59}
     assert steps[1]["requests"] <= 59 + 3
