@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -41,15 +42,31 @@ def _whole(least: int) -> Callable[[str], int]:
     return check
 
 
+class _Version(argparse.Action):
+    """Looks the version up only when asked for: a checkout that is not installed has none."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_given: object) -> NoReturn:
+        sys.stdout.write(f"{parser.prog} v{version('appcrm-connectors')}\n")
+        parser.exit()
+
+
+def _not_empty(text: str) -> str:
+    # An empty host is every address of the machine to a socket, and an empty path the current folder.
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Every flag; a switch of Settings that is not given keeps its default."""
     parser = _Parser(
         prog="appcrm-sandbox", description="A local AppCRM with its awkward ways, for tests and first steps."
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the package's version and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="serve", parser_class=_Parser)
     serve = commands.add_parser("serve", help="serve the API, the request log and the control plane")
     add = serve.add_argument
-    add("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
+    add("--host", type=_not_empty, default="127.0.0.1", help="address to listen on (default %(default)s)")
     add(
         "--port",
         type=_whole(0),
@@ -58,7 +75,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add(
         "--database",
-        type=Path,
+        type=lambda text: Path(_not_empty(text)),
         default=Path(DEFAULT_DATABASE),
         metavar="FILE",
         help="SQLite file (default %(default)s)",

@@ -54,7 +54,9 @@ def failure(effects: Effects) -> Reply:
         return Reply(status, HTML.encode(), {"Content-Type": "text/html; charset=UTF-8", **headers})
     if isinstance(body, str):
         return Reply(status, body.encode(), {"Content-Type": "text/plain; charset=UTF-8", **headers})
-    return Reply.json(status, body or {"message": _MESSAGES.get(status, "Server Error")}, headers)
+    if body is None:
+        body = {"message": _MESSAGES.get(status, "Server Error")}
+    return Reply.json(status, body, headers)
 
 
 def _failure_headers(effects: Effects) -> dict[str, str]:

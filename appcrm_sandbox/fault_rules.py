@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from appcrm_sandbox.values import Json
 
 RESETS = ("before_commit", "after_commit")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"(?:[\x21-\x7e\xa1-\xff]+(?:[ \t]+[\x21-\x7e\xa1-\xff]+)*)?")
 CUTS = ("body", "connection", "malformed")
 SELECTORS = (
     "name",
@@ -181,7 +183,23 @@ def _flag(name: str, value: Json) -> bool:
 def _headers(name: str, value: Json) -> dict[str, str]:
     if not isinstance(value, dict):
         raise SandboxError(f"{name} must be a mapping of names to values.")
-    return {str(key): str(item) for key, item in value.items()}
+    headers = {str(key): str(item) for key, item in value.items()}
+    for key, item in headers.items():
+        if not _HEADER_NAME.fullmatch(key) or not _HEADER_VALUE.fullmatch(item):
+            raise SandboxError(f"{name} cannot hold {key!r}: {item!r}; HTTP does not allow it.")
+    return headers
+
+
+def _retry_after(name: str, value: Json) -> str:
+    """Any one line, so that a client can be shown a date or nonsense too."""
+    text = str(value)
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float, str))
+        or not _HEADER_VALUE.fullmatch(text)
+    ):
+        raise SandboxError(f"{name} must be seconds or a text, not {value!r}.")
+    return text
 
 
 def _mutation(_name: str, value: Json) -> dict[str, Any]:
@@ -192,7 +210,7 @@ _EFFECT_CHECKS: dict[str, Any] = {
     "status": _status,
     "body": lambda _name, value: value,
     "headers": _headers,
-    "retry_after": lambda _name, value: str(value),
+    "retry_after": _retry_after,
     "after_commit": _flag,
     "reset": _one_of(RESETS),
     "cut": _one_of(CUTS),

@@ -23,6 +23,7 @@ _QUERY = {
     "take": "Most rows that a search returns",
     "with": "Associations that list rows carry as well: `companies;deals`",
 }
+_QUERY_OF_ONE = {"with": "Associations beside companies and deals, which are always there: `activities`"}
 _PAGED = ("order", "select", "per_page", "page", "q", "search_fields", "search_match")
 _SEARCHED = ("q", "take", "order", "select", "search_fields", "search_match")
 # Status → what it means. Every answer of the API is one of these.
@@ -99,7 +100,12 @@ def _resource_paths(resource: Resource) -> Document:
         },
         f"/{name}/{{id}}": {
             "parameters": one,
-            "get": _operation(name, f"Retrieve {one_of}", {"200": shown, **gone}, _parameters(*queries)),
+            "get": _operation(
+                name,
+                f"Retrieve {one_of}",
+                {"200": shown, **gone},
+                _parameters(*queries, meanings=_QUERY_OF_ONE),
+            ),
             "put": _operation(
                 name,
                 f"Update {one_of}",
@@ -171,13 +177,13 @@ def _page_of(shown: Document) -> Document:
     }
 
 
-def _parameters(*names: str) -> list[Document]:
+def _parameters(*names: str, meanings: Mapping[str, str] = _QUERY) -> list[Document]:
     numbers = {"page", "per_page", "take"}
     return [
         {
             "name": name,
             "in": "query",
-            "description": _QUERY[name],
+            "description": meanings[name],
             "schema": {"type": ["integer", "string"]} if name in numbers else {"type": "string"},
         }
         for name in names

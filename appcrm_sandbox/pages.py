@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -63,11 +64,8 @@ class Pages:
         ):
             return _page("No such contact", '<p class="empty">There is no such contact.</p>', status=404)
         shown = sandbox.api.renderer.contact(contact_id, links=["activities"])
-        rows = [
-            (f"<code>{escape(name)}</code>", _plain(value))
-            for name, value in shown.items()
-            if name not in _NOISE
-        ]
+        names = dict.fromkeys((*_FIRST, *shown))
+        rows = [(f"<code>{escape(name)}</code>", _plain(shown[name])) for name in names if name not in _NOISE]
         body = _section(str(shown["display_name"]), _table(("Field", "Value"), rows))
         return _page(str(shown["display_name"]), body)
 
@@ -122,7 +120,7 @@ class Pages:
             (
                 str(entry["n"]),
                 f'<span class="method">{escape(entry["method"])}</span>',
-                f'<span class="mono">{escape(_address(entry))}</span>',
+                f'<span class="mono">{_breakable(_address(entry))}</span>',
                 escape(", ".join(entry["keys"])),
                 _status(entry["status"], entry["duration_ms"]),
                 "" if entry["duration_ms"] is None else f"{entry['duration_ms']:.1f} ms",
@@ -132,7 +130,8 @@ class Pages:
         ]
         headings = ("No.", "Method", "Path", "Keys sent", "Status", "Took", "Fault")
         return _section(
-            "Last requests", _table(headings, rows, numbers=(0, 5), empty="Nothing was asked yet.")
+            f"Requests, the last first: {len(rows)} of {self._sandbox.log.counts()['total']}",
+            _table(headings, rows, numbers=(0, 5), empty="Nothing was asked yet.", kind="requests"),
         )
 
     def _contacts(self, text: str) -> str:
@@ -158,6 +157,10 @@ class Pages:
         return _section(f"Contacts, the last changed first: {len(rows)} of {page.total}", form + table)
 
 
+# What people look for on a contact's page stands above its many other fields.
+_FIRST = (
+    "id", "display_name", "first_name", "last_name", "email", "phones", "tags", "companies", "deals", "activities",
+)  # fmt: skip
 _NOISE = frozenset({"actions", "authorizations", "media", "avatar", "uploaded_avatar_url"})
 
 
@@ -221,6 +224,11 @@ def _fixed(text: str) -> str:
 def _address(entry: dict[str, Any]) -> str:
     query = f"?{unquote_plus(entry['query'])}" if entry["query"] else ""
     return f"{entry['path']}{query}"
+
+
+def _breakable(address: str) -> str:
+    """A long address breaks behind a parameter or a list's item, not in the middle of a word."""
+    return "<wbr>".join(escape(piece) for piece in re.split(r"(?<=[&;,])", address))
 
 
 def _tags(names: Iterable[str]) -> str:

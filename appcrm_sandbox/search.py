@@ -43,7 +43,8 @@ def condition(
     query: dict[str, str],
 ) -> Condition | None:
     """The SQL condition that `q` asks for; None when nothing is asked. ApiError on a field it refuses."""
-    needle = query.get("q", "")
+    # Laravel trims what comes in, so blanks alone ask for nothing.
+    needle = query.get("q", "").strip()
     if not needle:
         return None
     asked = parse_search_fields(query.get("search_fields", "")) or list(resource.searched.items())

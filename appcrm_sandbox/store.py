@@ -41,6 +41,8 @@ class Store:
             ) from error
 
     def _open(self) -> sqlite3.Connection:
+        if self.path.is_dir():
+            raise SandboxError(f"{self.path} cannot be served: it is a folder; name a file with --database.")
         if not self.path.parent.is_dir():
             raise SandboxError(f"{self.path} cannot be made: there is no folder {self.path.parent}.")
         connection = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
@@ -83,9 +85,8 @@ class Store:
             raise SandboxError(f"{self.path} was made by another version of the sandbox; name another file.")
         verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
-            raise SandboxError(
-                f"{self.path} is corrupt ({verdict}); restore a snapshot or name another file."
-            )
+            told = " ".join(verdict.split())
+            raise SandboxError(f"{self.path} is corrupt ({told}); restore a snapshot or name another file.")
 
     def close(self) -> None:
         """Leave the file whole and alone."""

@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 import requests
@@ -50,11 +51,18 @@ def _one_sentence(done, *, code, words):
         (["--envelope", "square"], "--envelope"),
         (["--colour"], "--colour"),
         (["--database"], "--database"),
+        (["--database", ""], "--database: it is empty"),
+        (["--host", ""], "--host: it is empty"),
     ],
 )
 def test_a_bad_flag_is_one_sentence(flags, words, tmp_path):
     _one_sentence(run("serve", *flags, cwd=tmp_path), code=2, words=words)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_version_is_that_of_the_package():
+    done = run("--version")
+    assert (done.returncode, done.stdout) == (0, f"appcrm-sandbox v{version('appcrm-connectors')}\n")
 
 
 def test_no_command_is_one_sentence():
@@ -71,7 +79,7 @@ def test_no_command_is_one_sentence():
         (["--custom-field", "cf_x:colour"], "colour"),
         (["--faults", "none.yaml"], "none.yaml cannot be read"),
         (["--database", "no/such/crm.sqlite3"], "no folder"),
-        (["--database", "."], "cannot be served"),
+        (["--database", "."], "cannot be served: it is a folder"),
     ],
 )
 def test_what_cannot_be_served_is_one_sentence(flags, words, tmp_path):

@@ -92,6 +92,20 @@ def test_an_error_can_be_html_empty_text_or_json(crm):
     assert plain.json() == {"message": "Server Error"}
 
 
+@pytest.mark.parametrize("body", [[], {}, 0, False, ""])
+def test_an_answer_can_be_json_or_text_that_holds_nothing(crm, body):
+    crm.sandbox.faults({"status": 200, "body": body})
+    answer = crm.get("/contacts")
+    assert (answer.json() if answer.content else answer.text) == body
+
+
+def test_a_retry_after_can_be_a_date_or_nonsense(crm):
+    for told in ("Wed, 21 Oct 2026 07:28:00 GMT", "soon", "-1", ""):
+        crm.sandbox.clear_faults()
+        crm.sandbox.faults({"status": 429, "retry_after": told})
+        assert crm.get("/contacts").headers["Retry-After"] == told
+
+
 def test_a_429_says_when_to_come_back(crm):
     crm.sandbox.faults({"nth": 1, "status": 429, "retry_after": 5, "headers": {"X-Odd": "1"}})
     answer = crm.get("/contacts")
@@ -244,6 +258,12 @@ WRONG = [
     {"delay_seconds": -1},
     {"delay_seconds": "1"},
     {"retry_after": 5},
+    {"status": 429, "retry_after": "1\r\nX-Odd: 1"},
+    {"status": 429, "retry_after": [1]},
+    {"status": 429, "retry_after": None},
+    {"status": 500, "headers": {"X-Odd": "1\n2"}},
+    {"status": 500, "headers": {"X Odd": "1"}},
+    {"status": 500, "headers": {"X-Odd": "日"}},
     {"mutate": {"explode": [1]}},
     {"mutate": {"delete": "1"}},
     {"mutate": {}},

@@ -88,6 +88,22 @@ def test_one_contact_has_a_page_of_its_own(busy):
     assert _page(busy, f"/contacts/{2**70}")[0] == 404
 
 
+def test_a_contacts_page_begins_with_what_hangs_on_it(busy):
+    busy.put("/associations/contacts/26", deals=[1], activities=[2])
+    names = re.findall(r"<tr><td><code>(\w+)</code>", _page(busy, "/contacts/26")[1])
+    assert names[:10] == [
+        "id", "display_name", "first_name", "last_name", "email", "phones", "tags", "companies", "deals", "activities",
+    ]  # fmt: skip
+    assert len(names) == len(set(names)) > 40
+
+
+def test_a_long_address_breaks_between_its_parameters(busy):
+    busy.get("/contacts", select="id;email", per_page="5")
+    text = _page(busy, "/")[1]
+    assert "/contacts?select=id;<wbr>email&amp;<wbr>per_page=5" in text
+    assert "Requests, the last first: 5 of 5" in text
+
+
 def test_no_page_asks_for_anything_from_elsewhere(busy):
     for path in ("/", "/docs", "/contacts/26"):
         linked = re.findall(r'(?:src|href|action)="([^"]*)"', _page(busy, path)[1])

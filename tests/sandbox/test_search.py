@@ -24,6 +24,12 @@ def found(crm):
 def test_an_empty_query_finds_nothing(crm):
     assert crm.get("/contacts/search", q="").json() == []
     assert crm.get("/contacts/search").json() == []
+    assert crm.get("/contacts/search", q="  ").json() == []
+    assert crm.get("/contacts", q="  ").json()["meta"]["total"] == 25
+
+
+def test_blanks_around_a_query_do_not_count(found):
+    assert found(" zulmira@x.example ", search_fields="email:=") == ["zulmira@x.example"]
 
 
 def test_equals_is_exact_but_for_case(found):
