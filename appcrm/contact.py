@@ -171,11 +171,15 @@ def phone_list(value: object) -> list[dict[str, Any]] | None:
 
 def option_value(value: object) -> object:
     """Read a custom field's value: options become their ids, everything else stays as it is."""
-    if isinstance(value, dict) and "id" in value:
-        return value["id"]
     if isinstance(value, list):
-        return [item["id"] if isinstance(item, dict) and "id" in item else item for item in value]
-    return value
+        return [_option_id(item) for item in value]
+    return _option_id(value)
+
+
+def _option_id(value: object) -> object:
+    """Read one option; an object without a usable id stays whole, so that nothing of it is lost."""
+    found = value.get("id") if isinstance(value, dict) else None
+    return found if isinstance(found, (int, str)) and not isinstance(found, bool) else value
 
 
 def named_reference(value: object) -> dict[str, Any] | None:

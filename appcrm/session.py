@@ -81,6 +81,9 @@ class Session:
             settings.api_url, {}, None, None, None
         )
         self._send_options: dict[str, Any] = {key: environment[key] for key in ("proxies", "verify", "cert")}
+        if not settings.api_url.startswith("https:"):
+            # Where nothing is to be verified, a path of certificates would still be looked at for each request.
+            self._send_options["verify"] = True
         self._headers = {
             "Accept": "application/json",
             "Accept-Encoding": "gzip, deflate",

@@ -19,6 +19,7 @@ from appcrm.client import Client, ListQuery
 from appcrm.errors import AppcrmError, ConnectionFault, Forbidden, MalformedBody, NotFound, Unauthenticated
 from appcrm.schemas import load_schema
 from appcrm.settings import ApiSettings
+from appcrm.version import VERSION
 from tap_appcrm.command import Command, InputError
 from tap_appcrm.discovery import contacts_schema, sampled_rows
 from tap_appcrm.following import stand_together
@@ -74,6 +75,11 @@ class TapAppcrm(Tap):
 
     # Settings
 
+    @classmethod
+    def get_plugin_version(cls) -> str:
+        """Return the version; reading it from the installed package's metadata would take longer than a request."""
+        return VERSION
+
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """Check the settings; the messages never repeat a value, which may be a secret."""
         schema = self.config_jsonschema
@@ -98,7 +104,7 @@ class TapAppcrm(Tap):
 
     @property
     def _own_user_agent(self) -> str:
-        return f"{self.name}/{self.get_plugin_version()}"
+        return f"{self.name}/{VERSION}"
 
     @cached_property
     def settings(self) -> TapSettings:
@@ -209,7 +215,7 @@ class TapAppcrm(Tap):
     ) -> None:
         """Read the selected streams."""
         super(Tap, cls).invoke(about=about, about_format=about_format)
-        cls.print_version(print_fn=cls.logger.info)
+        cls.logger.info("%s v%s", cls.name, VERSION)
         config = config or _ConfigInput()
         tap = cls(
             config=config.config,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from target_appcrm.matching import Contact, MatchKey
 
 CACHE_KIB = 16_384
+CONTACTS_WRITTEN_TOGETHER = 500
+"""Each statement lets go of the interpreter, which costs a busy thread far more than the statement itself."""
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -41,41 +43,60 @@ class ContactIndex:
             CREATE INDEX keys_by_id ON keys (id);
             """
         )
-        self.count = 0
+        self._waiting: dict[int, Contact] = {}
+        self._count = 0
 
     def put(self, contacts: Iterable[Contact]) -> None:
-        """Add contacts, or replace those with the same id."""
+        """Add contacts, or replace those with the same id; they are written together, before anything is asked."""
         with self._lock:
-            self._database.execute("BEGIN")
             for contact in contacts:
-                self._remove(contact["id"])
-                self._database.execute(
-                    "INSERT INTO contacts VALUES (?, ?)", (contact["id"], _ENCODER.encode(contact))
-                )
-                self._database.executemany(
-                    "INSERT OR IGNORE INTO keys VALUES (?, ?, ?)",
-                    [
-                        (field, value, contact["id"])
-                        for field in self._key_fields
-                        for value, _ in key_values(field, contact)
-                    ],
-                )
-                self.count += 1
-            self._database.execute("COMMIT")
+                self._waiting[contact["id"]] = contact
+            if len(self._waiting) >= CONTACTS_WRITTEN_TOGETHER:
+                self._write()
+
+    def _write(self) -> None:
+        if not self._waiting:
+            return
+        self._database.execute("BEGIN")
+        for contact in self._waiting.values():
+            self._remove(contact["id"])
+            self._database.execute(
+                "INSERT INTO contacts VALUES (?, ?)", (contact["id"], _ENCODER.encode(contact))
+            )
+            self._database.executemany(
+                "INSERT OR IGNORE INTO keys VALUES (?, ?, ?)",
+                [
+                    (field, value, contact["id"])
+                    for field in self._key_fields
+                    for value, _ in key_values(field, contact)
+                ],
+            )
+            self._count += 1
+        self._database.execute("COMMIT")
+        self._waiting.clear()
 
     def remove(self, contact_id: int) -> None:
         """Forget a contact."""
         with self._lock:
+            self._write()
             self._remove(contact_id)
 
     def _remove(self, contact_id: int) -> None:
         if self._database.execute("DELETE FROM contacts WHERE id = ?", (contact_id,)).rowcount:
             self._database.execute("DELETE FROM keys WHERE id = ?", (contact_id,))
-            self.count -= 1
+            self._count -= 1
+
+    @property
+    def count(self) -> int:
+        """How many contacts it holds."""
+        with self._lock:
+            self._write()
+            return self._count
 
     def get(self, contact_id: int) -> Contact | None:
         """Return one contact, or None."""
         with self._lock:
+            self._write()
             row = self._database.execute(
                 "SELECT content FROM contacts WHERE id = ?", (contact_id,)
             ).fetchone()
@@ -84,6 +105,7 @@ class ContactIndex:
     def find(self, key: MatchKey) -> list[Contact]:
         """Return the contacts that a key means."""
         with self._lock:
+            self._write()
             rows = self._database.execute(
                 "SELECT content FROM keys JOIN contacts USING (id) WHERE field = ? AND value = ? ORDER BY id",
                 (key.field, key.value),
@@ -93,6 +115,7 @@ class ContactIndex:
     def ids(self) -> set[int]:
         """Return the ids of all contacts."""
         with self._lock:
+            self._write()
             return {number for (number,) in self._database.execute("SELECT id FROM contacts")}
 
     def close(self) -> None:

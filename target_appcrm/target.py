@@ -16,6 +16,7 @@ from singer_sdk.singerlib.json import serialize_json
 from appcrm.client import Client
 from appcrm.errors import AppcrmError
 from appcrm.settings import ApiSettings
+from appcrm.version import VERSION
 from target_appcrm.deletes import Deletes
 from target_appcrm.errors import InputError, RecordBeforeSchema, RunIncomplete, UnknownStream
 from target_appcrm.index import ContactIndex
@@ -103,7 +104,7 @@ class TargetAppcrm(Target):
     def _build(self) -> Pipeline:
         """Put the parts together; nothing is sent or opened yet but the receipts file."""
         settings = self.settings = TargetSettings.from_config(self.config)
-        api = ApiSettings.from_config(self.config, user_agent=f"{self.name}/{self.plugin_version}")
+        api = ApiSettings.from_config(self.config, user_agent=f"{self.name}/{VERSION}")
         started_at = utc_now().strftime("%Y%m%dT%H%M%SZ")
         rejects_path = settings.rejects_path.replace("{started_at}", started_at)
         receipts_path = settings.receipts_path and settings.receipts_path.replace("{started_at}", started_at)
@@ -329,6 +330,11 @@ class TargetAppcrm(Target):
                 planned=self.settings.dry_run,
             )
         )
+
+    @classmethod
+    def get_plugin_version(cls) -> str:
+        """Return the version; reading it from the installed package's metadata would take longer than a request."""
+        return VERSION
 
     @classmethod
     def invoke(cls, **options: Any) -> None:  # noqa: ANN401  the SDK's own

@@ -1,7 +1,16 @@
-"""What every test shares."""
+"""How Hypothesis searches in all tests: by counts of examples, never by the clock."""
+
+from __future__ import annotations
+
+import os
 
 from hypothesis import HealthCheck, settings
 
-# A test never asserts time, and neither may the tool that draws its inputs: on a busy machine both of these fail.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
+settings.register_profile(
+    "claims",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+    print_blob=True,
+)
+settings.load_profile("claims")
