@@ -66,12 +66,13 @@ browser:
 demo: install $(MELTANO)/.installed ## warehouse -> CRM -> warehouse with real parts: PostgreSQL, Meltano, the sandbox
 	$(BIN)/python examples/demo/run.py
 
-# The tests of the field need Airflow and minutes, so they have a command of their own.
-test: check browser $(MELTANO)/.installed ## everything that CI runs
+test: check browser install-airflow ## everything that CI runs
 	$(BIN)/pytest -n 2 --ignore tests/field
+	$(MAKE) test-field
 
+# A call of its own, after the others: a cluster would take the cores from all that runs beside it.
 test-field: install install-airflow ## Airflow for real: dags test, standalone, and 20 accounts on Celery with a lost worker
-	$(BIN)/pytest tests/field -m ""
+	$(BIN)/pytest -n 2 --dist worksteal -m "" tests/field
 
 # Each peer in an environment of its own, bytecode compiled, as pip would leave it; BENCH=quick|requests|growth|report.
 BENCH ?= full
