@@ -19,6 +19,7 @@ from meltano_project import (
     parse_schedules,
     pools,
     reads_receipts,
+    records,
     run_id,
     schedules,
     task_id,
@@ -118,6 +119,11 @@ def test_only_blocks_that_load_into_the_crm_have_rejects_and_only_receipts_run_a
 def test_task_names_are_what_airflow_takes():
     assert task_id("tap-appcrm--acme target-postgres") == "tap-appcrm--acme-target-postgres"
     assert task_id("model:build") == "model-build"
+
+
+def test_refused_records_are_counted_whatever_a_killed_run_left_in_the_file():
+    lines = ['{"type": "SCHEMA"}\n', '{"type": "RECORD", "record": {}}\n', "\n", '{"type": "RECORD", "rec']
+    assert records(lines) == 1
 
 
 def test_an_alert_holds_the_errors_and_not_what_came_between():
