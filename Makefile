@@ -88,4 +88,4 @@ bench: install $(PEERS:%=.venv-bench/%/.installed) ## side by side with peers; w
 	.venv-bench/limit/bin/python benchmarks/run.py $(BENCH)
 
 clean: ## remove everything that these commands made
-	rm -rf $(VENV) $(MELTANO) $(AIRFLOW) .venv-bench .demo .cache dist build
+	rm -rf $(VENV) $(MELTANO) $(AIRFLOW) .venv-bench .demo .airflow .cache dist build
