@@ -66,12 +66,13 @@ browser:
 demo: install $(MELTANO)/.installed ## warehouse -> CRM -> warehouse with real parts: PostgreSQL, Meltano, the sandbox
 	$(BIN)/python examples/demo/run.py
 
-# The tests of the field need Airflow and minutes, so they have a command of their own.
-test: check browser $(MELTANO)/.installed ## everything that CI runs
+test: check browser install-airflow ## everything that CI runs
 	$(BIN)/pytest -n 2 --ignore tests/field
+	$(MAKE) test-field
 
+# A call of its own, after the others: a cluster would take the cores from all that runs beside it.
 test-field: install install-airflow ## Airflow for real: dags test, standalone, and 20 accounts on Celery with a lost worker
-	$(BIN)/pytest tests/field -m ""
+	$(BIN)/pytest -n 2 --dist worksteal -m "" tests/field
 
 # Each peer in an environment of its own, bytecode compiled, as pip would leave it; BENCH=quick|requests|growth|report.
 BENCH ?= full
@@ -87,6 +88,6 @@ bench: install $(PEERS:%=.venv-bench/%/.installed) ## side by side with peers; w
 	.venv-bench/limit/bin/python benchmarks/run.py $(BENCH)
 
 clean: ## remove everything that these commands made
-	rm -rf $(VENV) $(MELTANO) $(AIRFLOW) .venv-bench .demo .cache dist build
+	rm -rf $(VENV) $(MELTANO) $(AIRFLOW) .venv-bench .demo .airflow .cache dist build
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -21,6 +21,7 @@ from target_appcrm.deletes import Deletes
 from target_appcrm.errors import InputError, RecordBeforeSchema, RunIncomplete, UnknownStream
 from target_appcrm.index import ContactIndex
 from target_appcrm.lookup import Lookups
+from target_appcrm.maps import computed, without_guesses
 from target_appcrm.messages import LineReader
 from target_appcrm.pipeline import Pipeline, Stopping
 from target_appcrm.receipts import ReceiptFile, utc_now
@@ -154,6 +155,9 @@ class TargetAppcrm(Target):
                 raise
             return [str(error)]
         known = self.config_jsonschema["properties"]
+        self.append_builtin_config(
+            self.config_jsonschema
+        )  # knows of stream_maps and all else that the SDK adds
         unknown = sorted(name for name in self.config if name not in known)
         if unknown:
             self.logger.warning(
@@ -189,9 +193,10 @@ class TargetAppcrm(Target):
                     f'stream_maps: {{"{stream}": {{"__alias__": "contacts"}}}}'
                 )
             self._sources[alias] = SourceStream(stream, schema, keys)
+            rules = computed(self.mapper.stream_maps_dict, stream, alias)
             self.get_sink(
                 alias,
-                schema=stream_map.transformed_schema,
+                schema=without_guesses(stream_map.transformed_schema, schema.get("properties", {}), rules),
                 key_properties=stream_map.transformed_key_properties,
             )
 

@@ -43,20 +43,33 @@ def unread(path: Path, done: Message) -> Iterator[tuple[Message, int, int]]:
         if offset:
             yield decode(file.readline(), path, 1), line, offset
             file.seek(offset)
-        for text in file:
-            if not text.endswith(b"\n"):
-                return  # still being written; the next run reads it
+        text = file.readline()
+        while text.endswith(b"\n"):  # else it is still being written, and the next run reads it
+            following = file.readline()
             line, offset = line + 1, offset + len(text)
-            yield decode(text, path, line), line, offset
+            if not is_half(text, following):
+                yield decode(text, path, line), line, offset
+            text = following
+
+
+def is_half(text: bytes, following: bytes) -> bool:
+    """Whether a run was killed while it wrote this line: the next run began behind it, with its SCHEMA."""
+    return type_of(text) is None and type_of(following) == "SCHEMA"
+
+
+def type_of(text: bytes) -> str | None:
+    """The type of a message; None where it is none."""
+    try:
+        return str(json.loads(text)["type"])
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def decode(text: bytes, path: Path, line: int) -> Message:
     """One Singer message; ends the run where it is none."""
-    try:
-        message: Message = json.loads(text)
-        message["type"]
-    except (ValueError, TypeError, KeyError):
+    if type_of(text) is None:
         fail(f"{path}, line {line}: no Singer message; mend or remove that line.")
+    message: Message = json.loads(text)
     return message
 
 

@@ -4,13 +4,21 @@ import fcntl
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "examples" / "demo"))
+
+from postgres import EmbeddedPostgres  # noqa: E402  lies in the demo
+
 MELTANO = ROOT / ".venv-meltano" / "bin" / "meltano"
-PLUGINS = ("tap-appcrm", "target-appcrm", "tap-duckdb", "tap-receipts", "target-jsonl", "target-duckdb")
+PLUGINS = (
+    *("tap-appcrm", "tap-duckdb", "tap-receipts"),
+    *("target-appcrm", "target-jsonl", "target-duckdb", "target-postgres"),
+)
 # Whoever has an account of their own in their shell must not see it used by a test.
 FOREIGN = ("MELTANO", "TAP_", "TARGET_", "SINGER", "PG")
 
@@ -96,3 +104,33 @@ def address():
         f"{plugin}_APPCRM_API_URL": sandbox.url,
         f"{plugin}_APPCRM_AUTH_TOKEN": sandbox.token,
     }
+
+
+@pytest.fixture
+def in_duckdb(plugins):
+    """`in_duckdb(database, program)`: its output as JSON, run with the very DuckDB that meltano.yml pins."""
+
+    def run(database, program):
+        done = subprocess.run(
+            [
+                str(plugins / "loaders" / "target-duckdb" / "venv" / "bin" / "python"),
+                "-c",
+                f"import duckdb, json\nconnection = duckdb.connect({str(database)!r})\n{program}",
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        return json.loads(done.stdout or "null")
+
+    return run
+
+
+@pytest.fixture
+def postgres(tmp_path):
+    """A PostgreSQL of this test's own."""
+    server = EmbeddedPostgres(tmp_path / "postgres")
+    server.start()
+    yield server
+    server.stop()

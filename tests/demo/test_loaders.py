@@ -1,4 +1,4 @@
-"""Other loaders of meltano.yml keep every row, and the DuckDB example leads back into the CRM."""
+"""The DuckDB loader of meltano.yml keeps every row, and the DuckDB example leads back into the CRM."""
 
 from __future__ import annotations
 
@@ -19,27 +19,6 @@ CHANGE_MODEL = """
 connection.execute("update contacts set first_name = 'Ana', changed_at = timestamp '2027-01-01' "
     "where email = (select min(email) from contacts)")
 """
-
-
-@pytest.fixture
-def in_duckdb(plugins):
-    """`in_duckdb(database, program)`: its output as JSON, run with the very DuckDB that meltano.yml pins."""
-
-    def run(database, program):
-        done = subprocess.run(
-            [
-                str(plugins / "loaders" / "target-duckdb" / "venv" / "bin" / "python"),
-                "-c",
-                f"import duckdb, json\nconnection = duckdb.connect({str(database)!r})\n{program}",
-            ],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
-        return json.loads(done.stdout or "null")
-
-    return run
 
 
 def counted(in_duckdb, database, table, column):
@@ -107,18 +86,3 @@ def test_the_duckdb_loader_keeps_rows_that_are_all_text_in_every_batch(plugins, 
         timeout=60,
     )
     assert counted(in_duckdb, database, "people", "id") == [rows, rows]
-
-
-def test_the_jsonl_loader_keeps_every_row(meltano, address, appcrm_sandbox_factory, tmp_path):
-    crm = appcrm_sandbox_factory(contacts=120)
-    meltano(
-        "run",
-        "tap-appcrm",
-        "target-jsonl",
-        **address("TAP", crm),
-        TARGET_JSONL_DESTINATION_PATH=str(tmp_path),
-    )
-    rows = [
-        json.loads(line) for line in (tmp_path / "contacts.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
-    assert sorted(row["id"] for row in rows) == [contact["id"] for contact in crm.contacts()]

@@ -81,6 +81,16 @@ def test_a_line_that_is_still_being_written_waits_for_the_next_run(tap, tmp_path
     assert operations(tap(file)) == ["update"]
 
 
+def test_the_half_line_of_a_killed_run_is_passed_over_and_nothing_else_is(tap, tmp_path):
+    file = tmp_path / "receipts.singer.jsonl"
+    write(file, SCHEMA, receipt("create"))
+    with file.open("a", encoding="utf-8") as half:
+        half.write(json.dumps(receipt("update"))[:30] + "\n")
+    write(file, SCHEMA, receipt("delete"))
+    assert operations(tap(file)) == ["create", "delete"]
+    assert operations(tap(file)) == []
+
+
 def test_a_new_file_under_an_old_name_is_read_from_its_start(tap, tmp_path):
     file = tmp_path / "receipts.singer.jsonl"
     write(file, SCHEMA, receipt("create"), receipt("create"), receipt("create"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import os
 import shutil
 import signal
@@ -154,7 +155,7 @@ class Airflow:
             **settings,
         }
 
-    def command(self, *arguments, seconds=180, exit_codes=(0,)):
+    def command(self, *arguments, seconds=300, exit_codes=(0,)):
         log = self.folder / f"{'-'.join(arguments[:2])}.log"
         with log.open("wb") as output:
             try:
@@ -200,7 +201,7 @@ class Airflow:
 
     def test_dag(self, dag, moment):
         """`airflow dags test`: the states of the run and of its tasks, and its words."""
-        said = self.command("dags", "test", dag, moment, seconds=400, exit_codes=(0, 1))
+        said = self.command("dags", "test", dag, moment, seconds=700, exit_codes=(0, 1))
         run_id, state = list(self.runs(dag).items())[-1]
         return state, self.tasks(dag, run_id), said
 
@@ -250,16 +251,19 @@ class Airflow:
         return len(family)
 
     def stop(self):
-        for name, process in list(self._processes.items()):
-            family = descendants(process.pid)
+        """Ask every process to end, all at once, and kill what has not."""
+        families = [descendants(process.pid) for process in self._processes.values()]
+        for process in self._processes.values():
             process.send_signal(signal.SIGTERM)
+        for process in self._processes.values():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(20)
-            for pid in family:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        for pid in itertools.chain.from_iterable(families):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for process in self._processes.values():
             process.wait()
-            del self._processes[name]
+        self._processes.clear()
 
 
 def descendants(pid):

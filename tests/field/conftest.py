@@ -16,6 +16,11 @@ from clusters import AIRFLOW, MELTANO, Airflow, MeltanoProject  # noqa: E402  li
 from postgres import EmbeddedPostgres  # noqa: E402  lies in the demo
 
 
+def pytest_collection_modifyitems(items):
+    """What may take longest comes first: with two workers the longest test decides when all are done."""
+    items.sort(key=lambda item: -sum(marker.args[0] for marker in item.iter_markers("timeout")))
+
+
 @pytest.fixture
 def postgres(tmp_path):
     server = EmbeddedPostgres(tmp_path / "postgres")

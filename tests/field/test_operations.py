@@ -1,10 +1,11 @@
-"""What docs/operations.md tells people to type, typed."""
+"""What the documents tell people to type, typed."""
 
 from __future__ import annotations
 
 import json
 
 import pytest
+from clusters import ROOT
 from warehouse import load_shop
 
 STATE_ID = "prod:tap-appcrm-to-target-postgres"
@@ -67,3 +68,20 @@ def test_rejects_that_were_mended_go_in_by_the_documented_command(project, wareh
         project.meltano("invoke", "target-appcrm", stdin=file)
 
     assert sandbox.find("astrid.gruber@apple.at")["first_name"] == "Astrid"
+
+
+def test_the_documented_stream_maps_make_contacts_of_a_table_as_it_is(project, warehouse, sandbox):
+    load_shop(warehouse)
+    text = (ROOT / "examples" / "demo" / "README.md").read_text(encoding="utf-8")
+    block = text.partition("<!-- checked: stream-maps -->\n```yaml\n")[2].partition("```")[0]
+    maps = project.root / "examples" / "airflow" / "maps.meltano.yml"
+    maps.write_text(block, encoding="utf-8")
+
+    project.meltano("run", "tap-postgres--shop", "target-appcrm--shop")
+
+    assert len(sandbox.contacts()) == 25 + 59
+    frank = sandbox.find("fharris@google.com")
+    assert (frank["street"], frank["city"]) == ("1600 Amphitheatre Parkway", "Mountain View")
+    assert frank["phones"] == [{"number": "+1 (650) 253-0000", "type": "work"}]
+    assert (frank["tags"], frank["companies"]) == (["music shop", "USA"], [3])
+    assert sandbox.find("luisg@embraer.com.br")["companies"] == []

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import uuid
 
 import pytest
+from clusters import AIRFLOW, MELTANO, ROOT, own_environment
 from meltano_project import (
     Project,
     ProjectError,
@@ -17,6 +19,7 @@ from meltano_project import (
     parse_schedules,
     pools,
     reads_receipts,
+    records,
     run_id,
     schedules,
     task_id,
@@ -81,6 +84,30 @@ def test_a_run_has_the_same_id_in_every_try_and_no_other_run_has_it():
     assert uuid.UUID(first).version == 5
 
 
+def test_a_retry_comes_after_meltano_has_let_go_of_a_killed_run():
+    """The constants of both, each read from the program that it belongs to."""
+    lock = printed(MELTANO, "from meltano.core.job.job import HEARTBEAT_VALID_MINUTES as m; print(m * 60)")
+    dags = ROOT / "examples" / "airflow" / "dags"
+    delay = printed(
+        AIRFLOW,
+        f"import sys; sys.path.insert(0, {str(dags)!r}); import meltano_run;"
+        " print(int(meltano_run.RETRY_DELAY.total_seconds()))",
+    )
+    assert lock < delay < 2 * lock
+
+
+def printed(command, program):
+    done = subprocess.run(
+        [str(command.with_name("python")), "-c", program],
+        env=own_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return int(done.stdout.splitlines()[-1])
+
+
 def test_only_blocks_that_load_into_the_crm_have_rejects_and_only_receipts_run_after_a_failure():
     assert writes_to_crm("tap-postgres target-appcrm")
     assert writes_to_crm("tap-postgres target-appcrm--acme")
@@ -92,6 +119,11 @@ def test_only_blocks_that_load_into_the_crm_have_rejects_and_only_receipts_run_a
 def test_task_names_are_what_airflow_takes():
     assert task_id("tap-appcrm--acme target-postgres") == "tap-appcrm--acme-target-postgres"
     assert task_id("model:build") == "model-build"
+
+
+def test_refused_records_are_counted_whatever_a_killed_run_left_in_the_file():
+    lines = ['{"type": "SCHEMA"}\n', '{"type": "RECORD", "record": {}}\n', "\n", '{"type": "RECORD", "rec']
+    assert records(lines) == 1
 
 
 def test_an_alert_holds_the_errors_and_not_what_came_between():

@@ -7,6 +7,9 @@ import uuid
 import pytest
 from warehouse import load_shop
 
+# Each of a DAG's tasks starts four programs, and every one of them loads for seconds; on a busy machine, for many.
+pytestmark = pytest.mark.timeout(1500)
+
 DAG = "hourly-crm-round-trip"
 CUSTOMERS = 59  # in examples/data/chinook_customers.csv
 

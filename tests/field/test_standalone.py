@@ -11,7 +11,7 @@ DAG = "hourly-crm-round-trip"
 
 
 @pytest.mark.field
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 def test_standalone_runs_the_schedule_by_itself(
     project_of, airflow_of, warehouse, appcrm_sandbox_factory, tmp_path
 ):
@@ -34,7 +34,7 @@ def test_standalone_runs_the_schedule_by_itself(
     airflow.prepare(project)
     airflow.start("standalone", "standalone")
 
-    wait_until(lambda: airflow.knows(DAG), 120, "the DAG")
+    wait_until(lambda: airflow.knows(DAG), 300, "the DAG")
     airflow.command("dags", "unpause", DAG, "--yes")
 
     def finished():
@@ -44,7 +44,7 @@ def test_standalone_runs_the_schedule_by_itself(
             if run.startswith("scheduled") and state == "success"
         ]
 
-    first = wait_until(finished, 400, "a scheduled run")[0]
+    first = wait_until(finished, 800, "a scheduled run")[0]
     assert {state for state, _ in airflow.tasks(DAG, first).values()} == {"success"}
     assert len(sandbox.contacts()) == 30 + 59
     loaded = warehouse.execute("SELECT count(DISTINCT id) FROM appcrm.contacts").fetchone()

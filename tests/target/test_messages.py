@@ -48,6 +48,52 @@ def test_that_alias_binds_it_and_a_map_renames_fields(crm, run, singer):
     assert crm.find("a@example.com")["first_name"] == "Ana"
 
 
+MAP_OF_A_SHOP = {
+    "__alias__": "contacts",
+    "__key_properties__": ["email"],
+    "email": "mail.lower()",
+    "first_name": "given.strip()",
+    "phones": "[{'number': phone, 'type': 'work'}] if phone else []",
+    "tags": "[tag.strip() for tag in tags.split(',')] if tags else []",
+    "companies": "[company] if company else []",
+    "cf_score": "score * 1.5 if score else None",
+    "__else__": None,
+}
+
+
+def test_a_map_makes_lists_and_numbers_out_of_columns(appcrm_sandbox_factory, run, singer):
+    crm = appcrm_sandbox_factory(contacts=0, custom_fields=["cf_score:decimal"])
+    text, integer = {"type": ["string", "null"]}, {"type": ["integer", "null"]}
+    columns = dict.fromkeys(("mail", "given", "phone", "tags"), text) | dict.fromkeys(
+        ("company", "score"), integer
+    )
+    rows = [
+        {
+            "mail": "A@x.com",
+            "given": " Ana ",
+            "phone": "+55 1",
+            "tags": "a, b",
+            "company": 2,
+            "score": 3,
+        },
+        {"mail": "b@x.com", "given": "Bo", "phone": None, "tags": None, "company": None, "score": None},
+    ]
+    lines = singer(*rows, stream="shop", schema={"type": "object", "properties": columns}, keys=["mail"])
+    ran = run(crm, lines, stream_maps={"shop": MAP_OF_A_SHOP})
+    assert ran.code == 0, ran.errors[-2000:]
+    ana, bo = crm.find("a@x.com"), crm.find("b@x.com")
+    assert (ana["first_name"], ana["tags"], ana["companies"]) == ("Ana", ["a", "b"], [2])
+    assert ana["phones"] == [{"number": "+55 1", "type": "work"}]
+    assert float(ana["cf_score"]) == 4.5
+    assert (bo["phones"], bo["tags"], bo["companies"]) == ([], [], [])
+
+
+def test_a_value_that_a_map_makes_is_still_held_to_what_a_contact_can_hold(crm, run, person, singer):
+    ran = run(crm, singer(person(1)), stream_maps={"contacts": {"phones": "'no list'"}})
+    assert ran.code == 1
+    assert "phones" in ran.receipts[0]["reason"]
+
+
 def test_a_record_before_its_schema_is_refused(crm, run, person):
     ran = run(crm, json.dumps({"type": "RECORD", "stream": "contacts", "record": person(1)}) + "\n")
     assert ran.code == 1
@@ -143,6 +189,20 @@ def test_a_setting_that_cannot_work_is_named_in_the_last_line(crm, run, person, 
     assert ran.code == 1
     assert setting in last_line(ran)
     assert crm.contacts() == []
+
+
+def test_only_a_setting_that_nobody_knows_is_said_to_do_nothing(crm, run, person, singer):
+    ran = run(
+        crm,
+        singer(person(1)),
+        validate_records=True,
+        add_record_metadata=False,
+        flattening_enabled=False,
+        stream_maps={"contacts": {"city": "'Recife'"}},
+        max_reject=3,
+    )
+    assert ran.code == 0
+    assert "do nothing: max_reject\n" in ran.errors
 
 
 def test_a_wrong_token_is_never_shown(crm, run, person, singer):

@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -103,6 +104,15 @@ def gist(output: Iterable[str]) -> str:
     """Return the last lines that Meltano and its plugins call errors, or the last lines of all where none is."""
     lines = list(output)
     return "\n".join(([line for line in lines if "[error" in line] or lines)[-_GIST_LINES:])
+
+
+def records(lines: Iterable[str]) -> int:
+    """Count the records in a Singer file; the line that a killed run left half is none."""
+    found = 0
+    for line in lines:
+        with suppress(ValueError):
+            found += json.loads(line)["type"] == "RECORD"
+    return found
 
 
 def account_of(block: str) -> str | None:

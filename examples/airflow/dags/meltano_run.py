@@ -22,6 +22,7 @@ from meltano_project import (
     gist,
     judge,
     pool_name,
+    records,
     run_id,
     task_id,
     writes_to_crm,
@@ -157,8 +158,8 @@ def _token(connection_id: str) -> str | None:
 
 
 def _records(rejects: Path) -> int:
-    """Records in a Singer file; none where there is no file."""
+    """Records in the file; none where there is no file."""
     if not rejects.is_file():
         return 0
-    with rejects.open(encoding="utf-8") as file:
-        return sum(json.loads(line).get("type") == "RECORD" for line in file if line.strip())
+    with rejects.open(encoding="utf-8", errors="replace") as file:
+        return records(file)
