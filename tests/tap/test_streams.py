@@ -151,6 +151,41 @@ def test_only_a_404_is_a_delete(appcrm_sandbox_factory, status):
     assert not [record for record in second.records() if record["_sdc_deleted_at"]]
 
 
+@pytest.mark.parametrize("status", [403, 500])
+def test_a_contact_that_could_not_be_asked_for_is_asked_for_again_until_a_404(appcrm_sandbox_factory, status):
+    sandbox, config, catalog = prepared(appcrm_sandbox_factory)
+    config |= {"detect_deletes": True, "max_tries": 1}
+    contacts = choose(catalog, "contacts")
+    first = run(config, catalog=contacts)
+    sandbox.mutate(delete=[3, 9])
+    sandbox.faults({"operation": "retrieve", "status": status})
+    second = run(config, catalog=contacts, state=first.state)
+    third = run(config, catalog=contacts, state=second.state)
+    assert not [record for record in [*second.records(), *third.records()] if record["_sdc_deleted_at"]]
+    sandbox.clear_faults()
+    fourth = run(config, catalog=contacts, state=third.state)
+    assert [record["id"] for record in fourth.records() if record["_sdc_deleted_at"]] == [3, 9]
+    sandbox.reset_log()
+    run(config, catalog=contacts, state=fourth.state)
+    assert operations(sandbox) == {"list": 1}
+
+
+def test_hidden_contacts_cost_no_more_than_a_few_requests_a_run(appcrm_sandbox_factory):
+    sandbox, config, catalog = prepared(appcrm_sandbox_factory)
+    config |= {"detect_deletes": True}
+    contacts = choose(catalog, "contacts")
+    first = run(config, catalog=contacts)
+    sandbox.mutate(hide=list(range(1, 101)))
+    state = run(config, catalog=contacts, state=first.state).state
+    sandbox.mutate(delete=[120])
+    sandbox.reset_log()
+    third = run(config, catalog=contacts, state=state)
+    assert [record["id"] for record in third.records() if record["_sdc_deleted_at"]] == [120]
+    assert operations(sandbox)["retrieve"] == 21
+    sandbox.mutate(show=list(range(1, 101)))
+    assert not [r for r in run(config, catalog=contacts, state=third.state).records() if r["_sdc_deleted_at"]]
+
+
 def test_a_revoked_token_while_deletes_are_confirmed_stops_the_run(appcrm_sandbox_factory):
     sandbox, config, catalog = prepared(appcrm_sandbox_factory)
     config |= {"detect_deletes": True}
