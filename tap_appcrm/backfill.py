@@ -106,27 +106,26 @@ def _take(run: Run, position: Backfill, page: SourcePage) -> Iterator[Rows | Che
     yield Checkpoint()
 
 
-def prove(
-    run: Run, position: Backfill, *, total: int | None, is_settled: bool
-) -> Generator[Rows, None, None]:
+def prove(run: Run, position: Backfill, *, read_by_id: int, is_settled: bool) -> Generator[Rows, None, None]:
     """Show that every contact was read; find and fetch what slipped through.
 
     Args:
         run: the read in progress.
         position: how it began, and whether the table was seen to shrink.
-        total: contacts at a moment up to which all that was inserted is known.
-        is_settled: whether there was such a moment.
+        read_by_id: how many of the contacts of its beginning the pages by id showed. One that only the changes
+            show slipped through, or came back from the trash and hides in the count one that did.
+        is_settled: whether the run's total is of a moment up to which all that was inserted is known.
 
     Raises:
         Unproven: it cannot be shown.
     """
-    inserted = len(run.seen) - run.seen.count_below(position.max_id + 1)
+    inserted = len(run.seen) - position.already_there(run.seen)
     if (
         is_settled
         and not position.shrank
-        and total is not None
         and position.total is not None
-        and position.total + inserted == total == len(run.seen)
+        and position.total == read_by_id
+        and position.total + inserted == run.total == len(run.seen)
     ):
         return
     for _ in range(MAX_ROUNDS):

@@ -36,8 +36,8 @@ class Changes:
     """What a walk over the changes found out."""
 
     bookmark: str | None
-    at_once: bool
-    """Whether one page showed it all, so that its total and its rows belong to the same moment."""
+    is_settled: bool
+    """Whether its total and its rows belong together: one page showed it all, or no page told another total."""
 
 
 @dataclass
@@ -122,17 +122,19 @@ def read_changes(run: Run, cutoff: str, newest: SourcePage) -> Generator[Rows, N
         rows = run.take(newest, _ascending(newest, cutoff))
         if rows is not None:
             yield rows
-        return Changes(bookmark, at_once=True)
+        return Changes(bookmark, is_settled=True)
 
     ties = TieWatch()
+    totals = {newest.total}
     for page in _backwards(run, cutoff, newest, ties):
         bookmark = bookmark or bookmark_of(page)
+        totals.add(page.total)
         rows = run.take(page, _ascending(page, cutoff))
         if rows is not None:
             yield rows
     if ties.suspicious:
         yield from repair_ties(run, ties.suspicious)
-    return Changes(bookmark, at_once=False)
+    return Changes(bookmark, is_settled=len(totals) == 1)
 
 
 def _backwards(run: Run, cutoff: str, newest: SourcePage, ties: TieWatch) -> Iterator[SourcePage]:

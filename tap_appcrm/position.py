@@ -54,6 +54,10 @@ class Backfill(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     shrank: bool = False
     scan_until: str | None = None
 
+    def already_there(self, ids: IdSet) -> int:
+        """Count the ids that may have been there when the read began."""
+        return ids.count_below(self.max_id + 1)
+
     def with_version(self, table_version: int | None) -> Backfill:
         """Return the same position for another stream's FULL_TABLE read."""
         return msgspec.structs.replace(self, table_version=table_version)
