@@ -25,9 +25,29 @@ class Checkpoint:
     """All rows handed out so far may be counted as emitted: this is a place to go on from."""
 
 
-def first_page(run: Run, told: int | None) -> SourcePage:
-    """Read the page by id that holds the newest contacts."""
-    return run.workers.call(seek_last, lambda number: run.source.rows(BY_ID, number), told)
+def first_page(run: Run, newest: SourcePage | None) -> SourcePage:
+    """Read the page by id that holds the newest contacts.
+
+    Args:
+        run: the read in progress.
+        newest: the page of those changed last, if there is one. An id that is newer than the last page by id
+            was inserted just now, or the server's count is stale and hides a part of the table.
+    """
+
+    def read(number: int) -> SourcePage:
+        return run.source.rows(BY_ID, number)
+
+    def find() -> SourcePage:
+        page = seek_last(read, None if newest is None else newest.pages_told)
+        if newest is None or not page.is_full or max(newest.ids, default=0) <= max(page.ids, default=0):
+            return page
+        following = read(page.number + 1)
+        if not following.is_beyond_the_count:
+            return page
+        run.ignore_counts(following)
+        return seek_last(read, following.number)
+
+    return run.workers.call(find)
 
 
 def begin(page: SourcePage, watermark: str | None, since: str | None, filters: list[str | None]) -> Backfill:

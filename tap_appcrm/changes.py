@@ -146,7 +146,18 @@ def _backwards(run: Run, cutoff: str, newest: SourcePage, ties: TieWatch) -> Ite
             raise NotSorted
         return page
 
-    page = run.workers.call(seek_last, read, newest.pages_told)
+    def find_last() -> SourcePage:
+        page = seek_last(read, newest.pages_told)
+        if not page.is_full or (page.newest or "") >= (newest.newest or ""):
+            return page
+        # The row just seen is not there: it was deleted, or the count is stale and the pages go on behind it.
+        following = read(page.number + 1)
+        if not following.is_beyond_the_count:
+            return page
+        run.ignore_counts(following)
+        return seek_last(read, following.number)
+
+    page = run.workers.call(find_last)
     while True:
         run.note_total(page)
         ties.see(page)

@@ -80,6 +80,8 @@ class Reading:
         if self._position is not None:
             self._position.seen = self.run.seen.to_text()
             self.state.backfill = self._position
+        elif self.state.known_ids is not None and self._settings.detect_deletes:
+            self.state.known_ids.update(self.run.seen)
 
     @cached_property
     def resumed(self) -> Backfill | None:
@@ -182,7 +184,7 @@ class Reading:
                 len(self.run.seen),
             )
         else:
-            page = first_page(self.run, newest.pages_told)
+            page = first_page(self.run, newest)
             position = begin(page, bookmark_of(newest), since, self._settings.filters)
         position.table_version = self.table_version
         self._position = position

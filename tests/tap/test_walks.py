@@ -222,6 +222,27 @@ def test_a_server_whose_count_is_wrong_is_unproven_and_the_bookmark_stays():
     assert state.bookmark is None
 
 
+@pytest.mark.parametrize("counted", [1, 20, 70])
+@pytest.mark.parametrize("contacts", [71, 80])
+def test_a_count_that_is_too_low_hides_nothing(contacts, counted):
+    crm = crm_with(contacts, page_size=10)
+    honest = crm.page
+
+    def stale(*asked):
+        page = honest(*asked)
+        if counted < len(page.ids):  # the source notices by itself that this is no count
+            crm.ignore_counts()
+            return page.without_counts()
+        return dataclasses.replace(page, total=counted, last_page=-(-counted // 10))
+
+    crm.page = lambda *asked: stale(*asked) if crm.tells_totals else honest(*asked)
+    assert sorted(set(read(crm).ids)) == list(range(1, contacts + 1))
+    crm.tells_totals = True
+    mark = format_timestamp(EPOCH + timedelta(seconds=contacts - 35))
+    told = read(crm, StreamState.parse("contacts", {"replication_key_value": mark}))
+    assert sorted(told.ids) == list(range(contacts - 34, contacts + 1))
+
+
 def _with_total(page, total):
     return dataclasses.replace(page, total=total)
 
