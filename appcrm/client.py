@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import msgspec
 
 from appcrm.errors import MalformedBody
-from appcrm.session import Session
+from appcrm.session import UNREADABLE, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -223,7 +223,7 @@ def read_contact(response: Response, operation: str, path: str, *, needs_id: boo
         return {}
     try:
         content = msgspec.json.decode(response.body)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise _malformed(response, operation, path) from error
     if isinstance(content, dict) and "id" not in content and isinstance(content.get("data"), dict):
         content = content["data"]
@@ -285,7 +285,7 @@ class PageReader(Generic[RowT]):
             except msgspec.ValidationError:
                 content = self._wrapped.decode(body).data
             numbers = _numbers(content)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise _malformed(response, operation, "/contacts") from error
         return Page(
             rows=content.data,

@@ -4,7 +4,8 @@ The server allows about 90 requests a minute and says so in ``X-RateLimit-Limit`
 ``X-RateLimit-Remaining`` on every response; past it, 429 with ``Retry-After`` (Laravel's throttle
 middleware). Laravel's window begins with its first request and its length is only told on a 429, so the
 limiter learns it: the first time that nothing remains, one request goes alone; what it is told is obeyed
-by all, and from then on the end of each window is known beforehand.
+by all, and from then on the end of each window is known beforehand. A new window holds no more requests than
+``X-RateLimit-Limit`` said, however many threads wait for it.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ logger = logging.getLogger("appcrm")
 class RateHeaders:
     """What one response says about the rate limit; seconds count from when it was received."""
 
+    limit: int | None = None
     remaining: int | None = None
     retry_after_seconds: float | None = None
     reset_seconds: float | None = None
@@ -46,6 +48,7 @@ def read_rate_headers(headers: Mapping[str, str], *, now_unix: float) -> RateHea
     """
     server_now = _http_date(headers.get("Date")) or now_unix
     return RateHeaders(
+        limit=_whole(headers.get("X-RateLimit-Limit")) or None,
         remaining=_whole(headers.get("X-RateLimit-Remaining")),
         retry_after_seconds=_seconds_until(headers.get("Retry-After"), server_now),
         reset_seconds=_seconds_until(headers.get("X-RateLimit-Reset"), server_now),
@@ -107,6 +110,7 @@ class Limiter:
         self._next_at = float("-inf")
         self._hold_until = float("-inf")
         self._in_flight = 0
+        self._limit: int | None = None
         self._remaining: int | None = None
         self._window_began: float | None = None
         self._window_seconds: float | None = None
@@ -167,6 +171,7 @@ class Limiter:
 
     def _learn(self, sent_at: float, headers: RateHeaders, *, rate_limited: bool) -> None:
         now = self._clock()
+        self._limit = headers.limit or self._limit
         told_seconds = headers.retry_after_seconds
         if told_seconds is None and (rate_limited or headers.remaining == 0):
             told_seconds = headers.reset_seconds
@@ -191,7 +196,7 @@ class Limiter:
             self._window_began = sent_at
 
     def _forget_window(self) -> None:
-        self._remaining = None
+        self._remaining = self._limit
         self._window_began = None
 
     def _hold(self, reason: str, until: float) -> None:

@@ -27,6 +27,8 @@ MAX_REDIRECTS = 3
 LONGEST_DETAIL_CHARS = 500
 DEFAULT_PORTS = {"http": 80, "https": 443}
 ENCODER = msgspec.json.Encoder(decimal_format="number")
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
+"""What decoding a body raises: a byte that is no UTF-8 is an error of Python's own."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,7 @@ def read_error_body(body: bytes) -> tuple[str, dict[str, list[str]]]:
     """Read an error body: the server's message, and its texts by field; both empty where it has none."""
     try:
         content = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return "", {}
     if not isinstance(content, dict):
         return "", {}

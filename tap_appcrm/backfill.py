@@ -25,9 +25,29 @@ class Checkpoint:
     """All rows handed out so far may be counted as emitted: this is a place to go on from."""
 
 
-def first_page(run: Run, told: int | None) -> SourcePage:
-    """Read the page by id that holds the newest contacts."""
-    return run.workers.call(seek_last, lambda number: run.source.rows(BY_ID, number), told)
+def first_page(run: Run, newest: SourcePage | None) -> SourcePage:
+    """Read the page by id that holds the newest contacts.
+
+    Args:
+        run: the read in progress.
+        newest: the page of those changed last, if there is one. An id that is newer than the last page by id
+            was inserted just now, or the server's count is stale and hides a part of the table.
+    """
+
+    def read(number: int) -> SourcePage:
+        return run.source.rows(BY_ID, number)
+
+    def find() -> SourcePage:
+        page = seek_last(read, None if newest is None else newest.pages_told)
+        if newest is None or not page.is_full or max(newest.ids, default=0) <= max(page.ids, default=0):
+            return page
+        following = read(page.number + 1)
+        if not following.is_beyond_the_count:
+            return page
+        run.ignore_counts(following)
+        return seek_last(read, following.number)
+
+    return run.workers.call(find)
 
 
 def begin(page: SourcePage, watermark: str | None, since: str | None, filters: list[str | None]) -> Backfill:
@@ -106,27 +126,26 @@ def _take(run: Run, position: Backfill, page: SourcePage) -> Iterator[Rows | Che
     yield Checkpoint()
 
 
-def prove(
-    run: Run, position: Backfill, *, total: int | None, is_settled: bool
-) -> Generator[Rows, None, None]:
+def prove(run: Run, position: Backfill, *, read_by_id: int, is_settled: bool) -> Generator[Rows, None, None]:
     """Show that every contact was read; find and fetch what slipped through.
 
     Args:
         run: the read in progress.
         position: how it began, and whether the table was seen to shrink.
-        total: contacts at a moment up to which all that was inserted is known.
-        is_settled: whether there was such a moment.
+        read_by_id: how many of the contacts of its beginning the pages by id showed. One that only the changes
+            show slipped through, or came back from the trash and hides in the count one that did.
+        is_settled: whether the run's total is of a moment up to which all that was inserted is known.
 
     Raises:
         Unproven: it cannot be shown.
     """
-    inserted = len(run.seen) - run.seen.count_below(position.max_id + 1)
+    inserted = len(run.seen) - position.already_there(run.seen)
     if (
         is_settled
         and not position.shrank
-        and total is not None
         and position.total is not None
-        and position.total + inserted == total == len(run.seen)
+        and position.total == read_by_id
+        and position.total + inserted == run.total == len(run.seen)
     ):
         return
     for _ in range(MAX_ROUNDS):

@@ -36,8 +36,8 @@ class Changes:
     """What a walk over the changes found out."""
 
     bookmark: str | None
-    at_once: bool
-    """Whether one page showed it all, so that its total and its rows belong to the same moment."""
+    is_settled: bool
+    """Whether its total and its rows belong together: one page showed it all, or no page told another total."""
 
 
 @dataclass
@@ -122,17 +122,19 @@ def read_changes(run: Run, cutoff: str, newest: SourcePage) -> Generator[Rows, N
         rows = run.take(newest, _ascending(newest, cutoff))
         if rows is not None:
             yield rows
-        return Changes(bookmark, at_once=True)
+        return Changes(bookmark, is_settled=True)
 
     ties = TieWatch()
+    totals = {newest.total}
     for page in _backwards(run, cutoff, newest, ties):
         bookmark = bookmark or bookmark_of(page)
+        totals.add(page.total)
         rows = run.take(page, _ascending(page, cutoff))
         if rows is not None:
             yield rows
     if ties.suspicious:
         yield from repair_ties(run, ties.suspicious)
-    return Changes(bookmark, at_once=False)
+    return Changes(bookmark, is_settled=len(totals) == 1)
 
 
 def _backwards(run: Run, cutoff: str, newest: SourcePage, ties: TieWatch) -> Iterator[SourcePage]:
@@ -144,7 +146,18 @@ def _backwards(run: Run, cutoff: str, newest: SourcePage, ties: TieWatch) -> Ite
             raise NotSorted
         return page
 
-    page = run.workers.call(seek_last, read, newest.pages_told)
+    def find_last() -> SourcePage:
+        page = seek_last(read, newest.pages_told)
+        if not page.is_full or (page.newest or "") >= (newest.newest or ""):
+            return page
+        # The row just seen is not there: it was deleted, or the count is stale and the pages go on behind it.
+        following = read(page.number + 1)
+        if not following.is_beyond_the_count:
+            return page
+        run.ignore_counts(following)
+        return seek_last(read, following.number)
+
+    page = run.workers.call(find_last)
     while True:
         run.note_total(page)
         ties.see(page)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import random
+from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from appcrm.contact import canonical_timestamp
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from tap_appcrm.pages import Row
     from tap_appcrm.position import StreamState
     from tap_appcrm.run import Rows, Run
+
+MOST_ASKED_AGAIN = 20
+"""Contacts that are not listed and yet not gone, of which one run asks again: each costs a request."""
+MOST_NAMED = 5
 
 logger = logging.getLogger("tap-appcrm")
 
@@ -43,32 +49,51 @@ def find_deletes(
         Unproven: sweeps of ids were not sound.
     """
     known, unlisted = state.known_ids, state.unlisted_ids or IdSet()
+    for number in [number for number in unlisted if number in run.seen]:
+        unlisted.discard(number)
     if listed is not None:
         alive = listed
+    elif known is not None and run.total == _expected(run, known) - len(unlisted):
+        known.update(run.seen)
+        gone, _ = _confirm(run, _some_of(list(unlisted)))
+        if gone:
+            yield Gone(gone)
+        for number in gone:
+            known.discard(number)
+            unlisted.discard(number)
+        state.unlisted_ids = unlisted or None
+        return
     else:
-        expected = len(known or ()) + sum(number not in (known or ()) for number in run.seen)
-        returned = sum(number in run.seen for number in unlisted)
-        if known is not None and run.total == expected - len(unlisted) + returned:
-            known.update(run.seen)
-            for number in [number for number in unlisted if number in run.seen]:
-                unlisted.discard(number)
-            state.unlisted_ids = unlisted or None
-            return
         found = _sound_sweep(run, known)
         alive = found.ids
         if known is not None:
             yield from _those_since(fetch(run, found.wanted), since)
+    hidden = [number for number in unlisted if number not in alive]
     once = IdSet(known or ())
     once.update(run.vanished)
     once.update(run.seen)
-    candidates = [number for number in once if number not in alive]
-    gone, kept = _confirm(run, candidates)
+    candidates = [number for number in once if number not in alive and number not in unlisted]
+    asked = candidates + _some_of(hidden)
+    gone, kept = _confirm(run, asked)
     if gone:
         yield Gone(gone)
+    unasked = set(hidden).difference(asked)
     state.known_ids = IdSet(alive)
     state.known_ids.update(kept)
-    settled = [number for number, stamp in kept.items() if bookmark is None or (stamp or "") < bookmark]
-    state.unlisted_ids = IdSet(settled) or None
+    state.known_ids.update(unasked)
+    settled = IdSet(unasked)
+    settled.update(number for number, stamp in kept.items() if bookmark is None or (stamp or "") < bookmark)
+    state.unlisted_ids = settled or None
+
+
+def _expected(run: Run, known: IdSet) -> int:
+    """How many contacts there are if none went that was known."""
+    return len(known) + sum(number not in known for number in run.seen)
+
+
+def _some_of(hidden: list[int]) -> list[int]:
+    """Choose whom to ask for again: by chance, so that each has its turn after some runs."""
+    return sorted(random.sample(hidden, min(len(hidden), MOST_ASKED_AGAIN)))
 
 
 def _sound_sweep(run: Run, known: IdSet | None) -> Sweep:
@@ -94,14 +119,13 @@ def _confirm(run: Run, candidates: list[int]) -> tuple[list[int], dict[int, str 
     """Ask for each candidate: those that are gone, and those of which the server does not say so."""
     gone: list[int] = []
     kept: dict[int, str | None] = {}
+    refusals: defaultdict[int | None, list[int]] = defaultdict(list)
 
     def ask(contact_id: int) -> Row | None:
         try:
             return run.source.one(contact_id)
         except (Forbidden, ServerFault) as error:
-            logger.warning(
-                "%s: contact %d is not listed, and %s; not taken as deleted", run.stream, contact_id, error
-            )
+            refusals[error.status].append(contact_id)
             return {}
 
     for contact_id, row in run.workers.in_order(ask, candidates):
@@ -109,4 +133,18 @@ def _confirm(run: Run, candidates: list[int]) -> tuple[list[int], dict[int, str 
             gone.append(contact_id)
         else:
             kept[contact_id] = canonical_timestamp(row.get("updated_at"))
+    for status, ids in refusals.items():
+        logger.warning(
+            "%s: %d contacts are not listed, but their own requests answer with status %s (ids %s); they are not "
+            "taken as deleted, and later runs ask again",
+            run.stream,
+            len(ids),
+            status,
+            _named(ids),
+        )
     return gone, kept
+
+
+def _named(ids: list[int]) -> str:
+    first = ", ".join(str(number) for number in sorted(ids)[:MOST_NAMED])
+    return first if len(ids) <= MOST_NAMED else f"{first} and others"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,20 @@ class SourcePage:
         if self.total is not None:
             told.append(-(-self.total // self.rows_per_page))
         return max(1, *told) if told else None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more rows may follow, as far as the number of rows tells."""
+        return len(self.ids) >= self.rows_per_page
+
+    @property
+    def is_beyond_the_count(self) -> bool:
+        """Whether rows stand where there are none by the server's own count."""
+        return bool(self.ids) and self.pages_told is not None and self.pages_told < self.number
+
+    def without_counts(self) -> SourcePage:
+        """Return the same rows as if the server had not counted."""
+        return dataclasses.replace(self, total=None, last_page=None)
 
     @property
     def newest(self) -> str | None:

@@ -19,6 +19,11 @@ from tap_appcrm.idset import IdSet
 STATE_VERSION = 1
 REPLICATION_KEY = "updated_at"
 OUR_KEY = "appcrm"
+SDK_KEYS = frozenset(
+    {"replication_key", "replication_key_value", "replication_key_signpost"}
+    | {"starting_replication_value", "progress_markers"}
+)
+"""What any tap on the SDK leaves for a stream."""
 
 
 class StateError(AppcrmError):
@@ -53,6 +58,10 @@ class Backfill(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     table_version: int | None = None
     shrank: bool = False
     scan_until: str | None = None
+
+    def already_there(self, ids: IdSet) -> int:
+        """Count the ids that may have been there when the read began."""
+        return ids.count_below(self.max_id + 1)
 
     def with_version(self, table_version: int | None) -> Backfill:
         """Return the same position for another stream's FULL_TABLE read."""
@@ -114,6 +123,9 @@ class StreamState:
         """
         if not isinstance(state, dict):
             raise _malformed(stream, "it is not an object")
+        unknown = sorted(str(key) for key in state.keys() - SDK_KEYS - {OUR_KEY})
+        if unknown:
+            raise _malformed(stream, f"its keys {', '.join(unknown)} are not of this tap")
         raw = state.get("replication_key_value")
         key = state.get("replication_key", REPLICATION_KEY)
         if raw is not None and key != REPLICATION_KEY:

@@ -80,6 +80,8 @@ class Reading:
         if self._position is not None:
             self._position.seen = self.run.seen.to_text()
             self.state.backfill = self._position
+        elif self.state.known_ids is not None and self._settings.detect_deletes:
+            self.state.known_ids.update(self.run.seen)
 
     @cached_property
     def resumed(self) -> Backfill | None:
@@ -182,26 +184,35 @@ class Reading:
                 len(self.run.seen),
             )
         else:
-            page = first_page(self.run, newest.pages_told)
+            page = first_page(self.run, newest)
             position = begin(page, bookmark_of(newest), since, self._settings.filters)
         position.table_version = self.table_version
         self._position = position
         self.run.keeps_from = None if position.watermark is None else self._cutoff(position.watermark)
         if page is not None:
             yield from read_backfill(self.run, position, page)
+        read_by_id = position.already_there(self.run.seen)
         changes = yield from self._changes_since(position)
-        yield from prove(self.run, position, total=self.run.total, is_settled=changes.at_once)
+        yield from prove(
+            self.run,
+            position,
+            read_by_id=read_by_id,
+            is_settled=changes.is_settled,
+        )
         self._listed = self.run.seen
         return changes
 
     def _changes_since(self, position: Backfill) -> Generator[Step, None, Changes]:
-        """Read what changed while pages by id were read, until one page shows all that is left of it."""
+        """Read what changed while pages by id were read, until it holds still for the length of a walk."""
         self.run.keeps_from = ""
         mark = position.watermark
         for _ in range(MOST_SETTLING_WALKS):
             newest = self.run.workers.call(self.run.source.rows, NEWEST_FIRST, 1)
-            changes = yield from read_changes(self.run, self._cutoff(mark), newest)
-            if changes.at_once or changes.bookmark == mark:
+            # Where the bookmark stays, rows that were committed late before it are in the next run's lookback.
+            is_quiet = mark is not None and newest.newest == mark
+            cutoff = max(mark or "", self._since or "") if is_quiet else self._cutoff(mark)
+            changes = yield from read_changes(self.run, cutoff, newest)
+            if changes.is_settled:
                 break
             mark = changes.bookmark
         return changes
@@ -275,6 +286,8 @@ class Reading:
                 known = [stamp for stamp in step.stamps if stamp is not None and stamp <= limit]
                 position.watermark = max([position.watermark or "", *known]) or None
             yield step
-        yield from prove(self.run, position, total=self.run.total, is_settled=True)
+        yield from prove(
+            self.run, position, read_by_id=position.already_there(self.run.seen), is_settled=True
+        )
         self._listed = self.run.seen
         return position.watermark

@@ -223,6 +223,16 @@ def widened(schema: Schema, path: Iterable[str]) -> Schema:
     }
 
 
+def _first_fitting(first: Callable[[Any], Any], other: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def convert(value: Any) -> Any:  # noqa: ANN401  any JSON value
+        try:
+            return first(value)
+        except Misfit:
+            return other(value)
+
+    return convert
+
+
 READERS: dict[str, Callable[[Any], Any]] = {
     "phones": phone_list,
     "tags": tag_names,
@@ -257,13 +267,18 @@ class Shaper:
         self._custom = frozenset(custom_fields)
         self._on_widened = on_widened
         self.schema = schema
+        self._narrow: Mapping[str, Schema] = schema["properties"]
         self._compile()
 
     def _compile(self) -> None:
         self._fields: list[tuple[str, str, Callable[[Any], Any]]] = []
         for name, schema in self.schema["properties"].items():
             column = self._key.get(name, name)
-            self._fields.append((name, column, self._taker(column, schema)))
+            take = self._taker(column, schema)
+            if schema is not self._narrow[name]:
+                # One value that had to be kept as text leaves the form of the others as it was.
+                take = _first_fitting(self._taker(column, self._narrow[name]), take)
+            self._fields.append((name, column, take))
 
     def _taker(self, column: str, schema: Schema) -> Callable[[Any], Any]:
         take = converter(schema)

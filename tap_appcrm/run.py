@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from appcrm.contact import format_timestamp
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from tap_appcrm.pages import Row, SourcePage
     from tap_appcrm.source import Source
     from tap_appcrm.workers import Workers
+
+
+logger = logging.getLogger("tap-appcrm")
 
 
 class Unproven(AppcrmError):
@@ -108,6 +112,17 @@ class Run:
         """Remember how late it is on the server: by its clock, or at least as late as its newest row."""
         told = page.newest if page.server_time is None else format_timestamp(page.server_time)
         self._server_time = max(self._server_time, told or "")
+
+    def ignore_counts(self, page: SourcePage) -> None:
+        """Go on without the server's counts, because this page stands beyond them."""
+        logger.warning(
+            "%s: page %d has contacts although the server counts %s: its counts are not used",
+            self.stream,
+            page.number,
+            "fewer pages" if page.total is None else f"{page.total} in all",
+        )
+        self.source.ignore_counts()
+        self.total = None
 
     def note_total(self, page: SourcePage) -> None:
         """Remember the server's latest count."""

@@ -49,6 +49,9 @@ class Source(Protocol):
     def one(self, contact_id: int) -> Row | None:
         """Read one contact; None if the server says that it is not there."""
 
+    def ignore_counts(self) -> None:
+        """Show later pages without the server's counts, which turned out to be wrong."""
+
 
 class ApiSource:
     """Contacts from the API, narrowed by the settings.
@@ -61,6 +64,7 @@ class ApiSource:
         otherwise_select: fields to ask for once it is known that rows do not carry them.
 
     ``fast`` reads pages into structures; the first page is always read in full, to see fields nobody knows of.
+    A server that refuses ``select`` is asked for whole rows.
     """
 
     def __init__(
@@ -80,6 +84,7 @@ class ApiSource:
             search_match=settings.search_match,
         )
         self._select = select
+        self._is_select_tried = False
         self._include = CARRIED if with_associations else ()
         self._is_probed = not with_associations
         self._otherwise_select = otherwise_select
@@ -87,6 +92,8 @@ class ApiSource:
         self.columns: set[str] = set()
         """Names of all fields that rows had which were read in full."""
         self._sweeps_select: tuple[str, ...] = ("id", "updated_at")
+        self._is_sweeps_select_tried = False
+        self._ignores_counts = False
 
     def rows(
         self, order: str, number: int, *, page_size: int | None = None, doubtful: bool = False
@@ -100,13 +107,16 @@ class ApiSource:
             include=self._include,
         )
         fast = self.fast
-        if fast is not None and fast.is_usable and self._is_probed and not doubtful:
+        is_known = self._is_probed and (self._is_select_tried or not self._select)
+        if fast is not None and fast.is_usable and is_known and not doubtful:
             page = self._client.list_contacts(query, number, read=fast)
             if page.rows and not isinstance(page.rows[0], dict):
-                return _source_page(page, query.per_page, fast.ids(page.rows), fast.stamps(page.rows))
+                return self._counted(
+                    page, _source_page(page, query.per_page, fast.ids(page.rows), fast.stamps(page.rows))
+                )
         else:
             page = (
-                self._list(query, number, doubtful=doubtful)
+                self._selected(query, number, doubtful=doubtful)
                 if self._is_probed
                 else self._probe(query, number)
             )
@@ -114,7 +124,7 @@ class ApiSource:
         if query.select and not carries(page.rows, query.select):
             self._select, self.fast = (), None
             page = self._list(dataclasses.replace(query, select=()), number, doubtful=doubtful)
-        return source_page(page, query.per_page)
+        return self._counted(page, source_page(page, query.per_page))
 
     def _probe(self, query: ListQuery, number: int) -> Page[Row]:
         """Read the first page, and find out whether rows carry associations."""
@@ -132,6 +142,26 @@ class ApiSource:
             self._select = self._otherwise_select or self._select
         return page
 
+    def _selected(self, query: ListQuery, number: int, *, doubtful: bool) -> Page[Row]:
+        """Read a page with ``select``, or from now on without it where the server turns out to refuse it."""
+        if self._is_select_tried or not query.select:
+            return self._list(query, number, doubtful=doubtful)
+        page, is_taken = self._try_select(query, number, doubtful=doubtful)
+        self._is_select_tried = True
+        if not is_taken:
+            self._select, self.fast = (), None
+        return page
+
+    def _try_select(self, query: ListQuery, number: int, *, doubtful: bool) -> tuple[Page[Row], bool]:
+        """Read a page with ``select`` where the server takes it, else without, and tell which."""
+        try:
+            return self._list(query, number, doubtful=True), True
+        except (Unauthenticated, CsrfRejected, NotFound):
+            raise
+        except (FatalError, ServerFault):
+            # It may be select= that the server does not take: only the page without it can tell.
+            return self._list(dataclasses.replace(query, select=()), number, doubtful=doubtful), False
+
     def _list(self, query: ListQuery, number: int, *, doubtful: bool = False) -> Page[Row]:
         if not doubtful:
             return self._client.list_contacts(query, number)
@@ -146,11 +176,17 @@ class ApiSource:
     def stamps(self, number: int) -> SourcePage:
         """Read a page by id with ids and ``updated_at``; everything, where the server's ``select`` is no use."""
         query = dataclasses.replace(self._query, order=BY_ID, select=self._sweeps_select)
-        page = self._client.list_contacts(query, number)
-        if query.select and not carries(page.rows, query.select):
+        if self._is_sweeps_select_tried or not query.select:
+            page = self._client.list_contacts(query, number)
+        else:
+            page, is_taken = self._try_select(query, number, doubtful=False)
+            self._is_sweeps_select_tried = True
+            if not is_taken:
+                self._sweeps_select = ()
+        if self._sweeps_select and not carries(page.rows, query.select):
             self._sweeps_select = ()
             return self.stamps(number)
-        return source_page(page, query.per_page)
+        return self._counted(page, source_page(page, query.per_page))
 
     def one(self, contact_id: int) -> Row | None:
         """Read one contact; None for 404."""
@@ -158,6 +194,16 @@ class ApiSource:
             return self._client.retrieve_contact(contact_id)
         except NotFound:
             return None
+
+    def ignore_counts(self) -> None:
+        """Show later pages without the server's counts."""
+        self._ignores_counts = True
+
+    def _counted(self, sent: Page[Any], page: SourcePage) -> SourcePage:
+        """Return a page as the walks may trust it: a count below what is on the page itself is no count."""
+        if sent.total is not None and sent.total < len(sent.rows):
+            self.ignore_counts()
+        return page.without_counts() if self._ignores_counts else page
 
 
 def carries(rows: list[Row], fields: tuple[str, ...]) -> bool:
@@ -186,8 +232,7 @@ def _source_page(page: Page[Any], asked: int, ids: list[int], stamps: list[str |
         ids=ids,
         stamps=stamps,
         asked=asked,
-        # A count below what is on the page itself is no count.
-        total=None if page.total is not None and page.total < len(rows) else page.total,
+        total=page.total,
         per_page=page.per_page if page.per_page and page.per_page > 0 else None,
         last_page=page.last_page if page.last_page and page.last_page > 0 else None,
         server_time=page.server_time,

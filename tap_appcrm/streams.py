@@ -14,7 +14,7 @@ from singer_sdk.singerlib import ActivateVersionMessage
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 
 from appcrm.contact import CUSTOM_FIELD_PREFIX, SCALAR_FIELDS, TIMESTAMP_FIELDS, format_timestamp
-from appcrm.errors import SettingsError
+from appcrm.errors import AppcrmError, SettingsError
 from appcrm.schemas import load_schema
 from tap_appcrm.backfill import Checkpoint
 from tap_appcrm.deletes import Gone
@@ -262,6 +262,11 @@ class StreamSync:
             self.receipt.complete = True
         except Terminated:
             if self._is_clean and self._writes:
+                self._save()
+            raise
+        except AppcrmError:
+            # What was handed out is known from now on: a contact among it that goes becomes a tombstone.
+            if self._is_clean and self._writes and self._records_since_state:
                 self._save()
             raise
         finally:

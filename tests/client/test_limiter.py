@@ -57,6 +57,14 @@ def test_nothing_goes_while_the_server_says_that_nothing_remains_until_its_reset
     assert sent(limiter, clock) >= 1012
 
 
+def test_a_new_window_takes_no_more_requests_at_once_than_its_limit(clock):
+    limiter = Limiter(clock=clock, sleep=clock.sleep)
+    sent(limiter, clock, RateHeaders(limit=3, remaining=0, retry_after_seconds=30), rate_limited=True)
+    moments = [limiter.acquire() for _ in range(4)]
+    assert moments[0] == moments[2] >= 1030
+    assert moments[3] >= moments[0] + 30
+
+
 class LaravelThrottle:
     """A fixed window that begins with its first request, as Laravel's; only a 429 tells its end."""
 

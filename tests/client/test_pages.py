@@ -53,6 +53,7 @@ def test_a_page_without_numbers_has_its_rows(body):
         b"[1, 2]",
         b"[[]]",
         b"null",
+        b'{"data": [{"id": 1, "first_name": "\xff\xfe"}]}',
     ],
 )
 def test_a_body_that_is_no_list_is_never_an_empty_page(body):
@@ -65,7 +66,10 @@ def test_a_contact_is_found_bare_or_wrapped(body):
     assert read_contact(Response(200, {}, body), "retrieve", "/contacts/7", needs_id=True) == {"id": 7}
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"message": "hi"}', b'{"id": "7x"}', b'{"id": true}', b"{"])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b'{"message": "hi"}', b'{"id": "7x"}', b'{"id": true}', b"{", b'{"id": 7, "n": "\xff"}'],
+)
 def test_a_body_without_the_contact_that_was_asked_for_is_a_fault(body):
     with pytest.raises(MalformedBody):
         read_contact(Response(200, {}, body), "retrieve", "/contacts/7", needs_id=True)

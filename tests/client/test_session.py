@@ -50,10 +50,24 @@ def test_a_netrc_entry_does_not_replace_the_token(server, client, answer, tmp_pa
         {"body": b'{"id": 7, "first_na'},
         {"body": b""},
         {"body": b"<html>login</html>"},
+        {"body": b'{"id": 7, "first_name": "\xff\xfe"}'},
+        {"status": 500, "body": b'{"message": "\xff\xfe"}'},
         {"body": OK[:10], "cut": True},
         {"reset": True},
     ],
-    ids=["500 html", "502 empty", "503", "408", "cut json", "empty", "html", "cut body", "reset"],
+    ids=[
+        "500 html",
+        "502 empty",
+        "503",
+        "408",
+        "cut json",
+        "empty",
+        "html",
+        "no utf-8",
+        "no utf-8 in an error",
+        "cut body",
+        "reset",
+    ],
 )
 def test_a_passing_fault_is_tried_again(client, answer, fault):
     answer(fault, {"body": OK})

@@ -123,6 +123,24 @@ def test_a_value_that_does_not_fit_is_kept_as_text_behind_a_schema_that_admits_i
     assert str(sent) not in caplog.messages[0].replace("contact 77", "")
 
 
+@pytest.mark.parametrize(
+    ("field", "odd", "sent", "kept"),
+    [
+        ("created_at", "amanhã", "2026-01-23 04:58:56", "2026-01-23T04:58:56.000000Z"),
+        ("created_at", "amanhã", "2026-01-23T01:58:56-03:00", "2026-01-23T04:58:56.000000Z"),
+        ("cf_whole", "007", "12", 12),
+        ("cf_number", "12,50", "12.50", 12.5),
+        ("cf_flag", "talvez", "true", True),
+    ],
+)
+def test_a_value_kept_as_text_leaves_the_form_of_later_ones_as_it_was(field, odd, sent, kept):
+    shaper, schemas = shaper_of()
+    assert shaper.shape({"id": 77, field: odd})[field] == odd
+    record = shaper.shape({"id": 78, field: sent})
+    assert record[field] == kept
+    jsonschema.validate(record, schemas[-1])
+
+
 JSON = st.recursive(
     st.none()
     | st.booleans()

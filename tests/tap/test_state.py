@@ -46,6 +46,8 @@ def test_what_is_written_is_what_is_read():
         [],
         {"replication_key": "id", "replication_key_value": 7},
         {"replication_key_value": "yesterday"},
+        {"updated_at": BOOKMARK},
+        {"last_id": 7, "replication_key": "updated_at", "replication_key_value": BOOKMARK},
         {"appcrm": {}},
         {"appcrm": {"version": 2}},
         {"appcrm": "?"},

@@ -151,6 +151,41 @@ def test_only_a_404_is_a_delete(appcrm_sandbox_factory, status):
     assert not [record for record in second.records() if record["_sdc_deleted_at"]]
 
 
+@pytest.mark.parametrize("status", [403, 500])
+def test_a_contact_that_could_not_be_asked_for_is_asked_for_again_until_a_404(appcrm_sandbox_factory, status):
+    sandbox, config, catalog = prepared(appcrm_sandbox_factory)
+    config |= {"detect_deletes": True, "max_tries": 1}
+    contacts = choose(catalog, "contacts")
+    first = run(config, catalog=contacts)
+    sandbox.mutate(delete=[3, 9])
+    sandbox.faults({"operation": "retrieve", "status": status})
+    second = run(config, catalog=contacts, state=first.state)
+    third = run(config, catalog=contacts, state=second.state)
+    assert not [record for record in [*second.records(), *third.records()] if record["_sdc_deleted_at"]]
+    sandbox.clear_faults()
+    fourth = run(config, catalog=contacts, state=third.state)
+    assert [record["id"] for record in fourth.records() if record["_sdc_deleted_at"]] == [3, 9]
+    sandbox.reset_log()
+    run(config, catalog=contacts, state=fourth.state)
+    assert operations(sandbox) == {"list": 1}
+
+
+def test_hidden_contacts_cost_no_more_than_a_few_requests_a_run(appcrm_sandbox_factory):
+    sandbox, config, catalog = prepared(appcrm_sandbox_factory)
+    config |= {"detect_deletes": True}
+    contacts = choose(catalog, "contacts")
+    first = run(config, catalog=contacts)
+    sandbox.mutate(hide=list(range(1, 101)))
+    state = run(config, catalog=contacts, state=first.state).state
+    sandbox.mutate(delete=[120])
+    sandbox.reset_log()
+    third = run(config, catalog=contacts, state=state)
+    assert [record["id"] for record in third.records() if record["_sdc_deleted_at"]] == [120]
+    assert operations(sandbox)["retrieve"] == 21
+    sandbox.mutate(show=list(range(1, 101)))
+    assert not [r for r in run(config, catalog=contacts, state=third.state).records() if r["_sdc_deleted_at"]]
+
+
 def test_a_revoked_token_while_deletes_are_confirmed_stops_the_run(appcrm_sandbox_factory):
     sandbox, config, catalog = prepared(appcrm_sandbox_factory)
     config |= {"detect_deletes": True}
@@ -185,6 +220,24 @@ def test_a_bookmark_without_a_set_learns_it_once(appcrm_sandbox_factory):
     sandbox.reset_log()
     run(config, catalog=contacts, state=second.state)
     assert operations(sandbox) == {"list": 1}
+
+
+def test_a_contact_emitted_by_a_run_that_failed_becomes_a_tombstone_when_it_goes(appcrm_sandbox_factory):
+    sandbox, config, catalog = prepared(appcrm_sandbox_factory)
+    config |= {"detect_deletes": True, "max_tries": 1}
+    contacts = choose(catalog, "contacts")
+    state = run(config, catalog=contacts).state
+    sandbox.mutate(insert=[{"first_name": f"Short-lived {number}"} for number in range(150)])
+    sandbox.faults({"operation": "list", "after": 2, "status": 500})
+    failed = run(config, catalog=contacts, state=state, fails=ApiError)
+    created = max(failed.ids())
+    assert created > 250
+    bookmarks = [state["bookmarks"]["contacts"]["replication_key_value"] for state in (state, failed.state)]
+    assert bookmarks[0] == bookmarks[1]
+    sandbox.clear_faults()
+    sandbox.mutate(delete=[created])
+    third = run(config, catalog=contacts, state=failed.state)
+    assert [record["id"] for record in third.records() if record["_sdc_deleted_at"]] == [created]
 
 
 def test_deletes_cannot_be_told_without_their_property(appcrm_sandbox_factory):
@@ -242,6 +295,29 @@ def test_deselected_fields_are_neither_asked_for_nor_written(appcrm_sandbox_fact
     assert {tuple(record) for record in output.records()} == {("id", "email", "updated_at", "cf_newsletter")}
     assert output.of_type("SCHEMA")[0]["schema"]["properties"].keys() == output.records()[0].keys()
     assert {_select(request) for request in sandbox.log("list")} == {"id;updated_at;email;cf_newsletter"}
+
+
+@pytest.mark.parametrize("status", [400, 403, 422, 500])
+def test_a_refused_select_is_done_without(appcrm_sandbox_factory, status):
+    sandbox, config, catalog = prepared(appcrm_sandbox_factory)
+    sandbox.faults({"operation": "list", "query": "select=", "status": status})
+    output = run(config, catalog=choose(catalog, "contacts", only=["email"]))
+    assert sorted(output.ids()) == sorted(linked(sandbox))
+    assert set(output.records()[0]) == {"id", "updated_at", "email"}
+    assert len(sandbox.log()) <= 8 + (status == 500)
+    assert "order_refused" not in output.state["bookmarks"]["contacts"]["appcrm"]
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_sweep_does_without_a_refused_select(appcrm_sandbox_factory, status):
+    sandbox, config, catalog = prepared(appcrm_sandbox_factory)
+    config |= {"detect_deletes": True}
+    contacts = choose(catalog, "contacts")
+    first = run(config, catalog=contacts)
+    sandbox.faults({"operation": "list", "query": "select=", "status": status})
+    sandbox.mutate(delete=[3])
+    second = run(config, catalog=contacts, state=first.state)
+    assert [record["id"] for record in second.records() if record["_sdc_deleted_at"]] == [3]
 
 
 @pytest.mark.parametrize("only", [["email", "tags"], ["email", "display_name"], ["email", "cf_interests"]])

@@ -117,6 +117,36 @@ def test_a_backfill_costs_its_pages_and_four_more_requests_at_most_and_emits_eac
     assert len(told.run.seen) == told.run.total == total
 
 
+@given(
+    total=st.integers(1, 60),
+    page_size=st.integers(1, 12),
+    lookback=st.sampled_from([0, 5, 60]),
+    seconds_apart=st.integers(1, 20),
+)
+@budget(deadline=None, max_examples=100)
+def test_neither_the_lookback_nor_small_pages_cost_a_quiet_backfill_more(
+    total, page_size, lookback, seconds_apart
+):
+    crm = crm_with(total, page_size=page_size, seconds_apart=seconds_apart)
+    told = read(crm, lookback_seconds=lookback)
+    assert sorted(told.ids) == list(range(1, total + 1))
+    assert len(crm.requests) <= math.ceil(total / page_size) + 4
+
+
+def test_a_backfill_during_which_contacts_change_reads_the_lookback_before_its_watermark():
+    crm = crm_with(20, page_size=5, seconds_apart=10)
+    late = format_timestamp(EPOCH + timedelta(seconds=180))
+
+    def before_request():
+        if len(crm.requests) == 3:
+            crm.alive[20] |= {"updated_at": late, "revision": 1}
+            crm.touch(1)
+
+    crm.before_request = before_request
+    told = read(crm, lookback_seconds=60)
+    assert (20, late) in zip(told.ids, told.stamps, strict=True)
+
+
 # Completeness
 
 
@@ -135,6 +165,20 @@ def test_a_delete_between_pages_in_flight_is_made_good():
     assert set(crm.alive) <= set(told.ids)
     assert told.run.repaired == 2, "two contacts had slipped through"
     assert len(told.run.seen) == told.run.total == 954
+
+
+def test_a_contact_restored_while_another_slips_through_does_not_hide_it():
+    crm = crm_with(12, page_size=3)
+    crm.delete(11)
+
+    def before_request():
+        if len(crm.requests) == 3:  # pages 4 and 2 by id are read, page 3 is asked for
+            crm.delete(4)
+            crm.restore(11)
+
+    crm.before_request = before_request
+    told = read(crm, workers=InlineWorkers(2, pick=lambda count: count - 1))
+    assert set(told.ids) >= set(crm.alive)
 
 
 def test_rows_that_tie_in_unstable_order_are_all_found():
@@ -176,6 +220,27 @@ def test_a_server_whose_count_is_wrong_is_unproven_and_the_bookmark_stays():
     with pytest.raises(Unproven, match="stream contacts"):
         list(reading.steps())
     assert state.bookmark is None
+
+
+@pytest.mark.parametrize("counted", [1, 20, 70])
+@pytest.mark.parametrize("contacts", [71, 80])
+def test_a_count_that_is_too_low_hides_nothing(contacts, counted):
+    crm = crm_with(contacts, page_size=10)
+    honest = crm.page
+
+    def stale(*asked):
+        page = honest(*asked)
+        if counted < len(page.ids):  # the source notices by itself that this is no count
+            crm.ignore_counts()
+            return page.without_counts()
+        return dataclasses.replace(page, total=counted, last_page=-(-counted // 10))
+
+    crm.page = lambda *asked: stale(*asked) if crm.tells_totals else honest(*asked)
+    assert sorted(set(read(crm).ids)) == list(range(1, contacts + 1))
+    crm.tells_totals = True
+    mark = format_timestamp(EPOCH + timedelta(seconds=contacts - 35))
+    told = read(crm, StreamState.parse("contacts", {"replication_key_value": mark}))
+    assert sorted(told.ids) == list(range(contacts - 34, contacts + 1))
 
 
 def _with_total(page, total):
