@@ -14,9 +14,9 @@ from tap_appcrm.sweep import Sweep, sweep
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from tap_appcrm.changes import TieGroup
     from tap_appcrm.pages import SourcePage
     from tap_appcrm.run import Run
+    from tap_appcrm.ties import TieGroup
 
 MAX_ROUNDS = 3
 

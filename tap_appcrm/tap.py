@@ -21,13 +21,14 @@ from appcrm.schemas import load_schema
 from appcrm.settings import ApiSettings
 from appcrm.version import VERSION
 from tap_appcrm.command import Command, InputError
+from tap_appcrm.companion import Companion
 from tap_appcrm.discovery import contacts_schema, sampled_rows
 from tap_appcrm.following import stand_together
 from tap_appcrm.output import BufferedWriter
 from tap_appcrm.position import StateError, StreamState
 from tap_appcrm.receipt import Receipt, write_receipts
 from tap_appcrm.settings import CONFIG_SCHEMA, TapSettings, setting_error
-from tap_appcrm.streams import Companion, ContactAssociationsStream, ContactsStream
+from tap_appcrm.streams import ContactAssociationsStream, ContactsStream
 from tap_appcrm.workers import Stop, Workers
 
 if TYPE_CHECKING:
