@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,10 @@ class InputError(AppcrmError):
 
 class LoaderGone(AppcrmError):
     """Whoever reads standard output has stopped."""
+
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What a file behind standard output, or of a BATCH, fails with."""
 
 
 class Command(SingerCommand):
@@ -47,6 +52,15 @@ class Command(SingerCommand):
                 self.logger.error("%s", sentence)  # noqa: TRY400  a traceback says nothing more
         except AppcrmError as error:
             self.logger.error("%s", sentence_about(error))  # noqa: TRY400  a traceback says nothing more
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            _close_output()
+            self.logger.error(  # noqa: TRY400  a traceback says nothing more
+                "The output cannot be written (%s): make room where it goes, then run again with the last state "
+                "that was kept",
+                error.strerror,
+            )
         sys.exit(1)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  click's own signature
@@ -54,11 +68,15 @@ class Command(SingerCommand):
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:
-            # Python would complain again when it closes standard output.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _close_output()
             raise LoaderGone(
                 "the loader closed the pipe: see its own messages, then run again with the last state it kept"
             ) from error
+
+
+def _close_output() -> None:
+    """Keep Python from complaining again when it closes standard output."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def sentence_about(error: AppcrmError) -> str:

@@ -90,6 +90,10 @@ class SourcePage:
         return known == sorted(known, reverse=descending)
 
 
+MOST_JUMPS = 3
+"""How often the end is followed that moves away: what is behind it then came in just now."""
+
+
 def seek_last(read: Callable[[int], SourcePage], told: int | None) -> SourcePage:
     """Return the last page that holds rows, or an empty page 1.
 
@@ -119,11 +123,13 @@ def seek_last(read: Callable[[int], SourcePage], told: int | None) -> SourcePage
             return known[1]
         beyond = within
         within = _further_left(told or 1, within)
+    jumps = 0
     while beyond is None:
         page = known[within]
         following = page.pages_told
-        if following is not None and following <= within:
+        if following is not None and (following <= within or jumps == MOST_JUMPS):
             return page
+        jumps += following is not None
         following = following or within * 2
         if holds_rows(following):
             within = following

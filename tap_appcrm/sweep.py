@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from tap_appcrm.run import Run
 
 
+MOST_LOOKS = 3
+"""How often one boundary is looked at again while the table grows."""
+
+
 @dataclass
 class Sweep:
     """What a sweep found.
@@ -61,6 +65,7 @@ def _sweep(run: Run, wanted: Callable[[int, str | None], bool], enough: Callable
     page = seek_last(run.source.stamps, told)
     right: SourcePage | None = None
     result.first_total = page.total
+    looks = 0
     while True:
         if right is not None:
             _compare_totals(result, right, page)
@@ -75,8 +80,14 @@ def _sweep(run: Run, wanted: Callable[[int, str | None], bool], enough: Callable
             _compare_totals(result, page, again)
             _take(result, again, None, wanted)
             if _rose(page, again) or _fell(page, again):
-                right, page = again, run.source.stamps(page.number)
-                continue
+                if looks < MOST_LOOKS:
+                    looks += 1
+                    right, page = again, run.source.stamps(page.number)
+                    continue
+                # It does not hold still. What comes in at the end moves nothing here, and then this is still seen.
+                if not set(right.ids) & set(again.ids):
+                    result.in_order = False
+        looks = 0
         if page.number == 1:
             result.last_total = page.total
             return result

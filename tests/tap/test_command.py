@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -215,6 +216,24 @@ def test_a_loader_that_dies_ends_the_tap_with_a_sentence(slow, tmp_path):
     assert process.wait(timeout=30) == 1
     assert "Traceback" not in err
     assert "the loader closed the pipe" in err.strip().splitlines()[-1]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+@pytest.mark.parametrize("arguments", [[], ["--discover"]])
+def test_a_full_disk_behind_standard_output_ends_the_tap_with_a_sentence(slow, tmp_path, arguments):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(good(slow)))
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*TAP, "--config", str(path), *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "make room" in done.stderr.strip().splitlines()[-1]
 
 
 def test_a_long_read_tells_how_far_it_is(appcrm_sandbox_factory, tmp_path):
