@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from appcrm.contact import format_timestamp, parse_timestamp
 from appcrm.errors import (
-    ApiError,
+    BadRequest,
     CsrfRejected,
     FatalError,
+    Forbidden,
+    InvalidRecord,
     RateLimited,
     ServerFault,
     Unauthenticated,
@@ -22,7 +24,7 @@ from tap_appcrm.deletes import Gone, find_deletes
 from tap_appcrm.idset import IdSet
 from tap_appcrm.pages import BY_CHANGE, NEWEST_FIRST
 from tap_appcrm.position import Backfill, OrderRefused
-from tap_appcrm.run import Rows, Run
+from tap_appcrm.run import FilterRefused, Rows, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -74,6 +76,7 @@ class Reading:
         """Every contact in the CRM, where the read saw them all."""
         self.table_version: int | None = None
         self._position: Backfill | None = None
+        self._refused_because: str | None = None
 
     def save(self) -> None:
         """Bring the state up to date with what was handed out so far."""
@@ -246,14 +249,31 @@ class Reading:
         return page
 
     def _refuse(self, why: str) -> None:
-        logger.warning(
-            "%s: the server refuses order=updated_at (%s): every run reads all contacts by id instead, "
-            "and asks again in %d days",
-            self.run.stream,
-            why,
-            ASK_AGAIN_AFTER.days,
-        )
+        self._refused_because = why
         self.state.order_refused = OrderRefused(until=format_timestamp(self._now() + ASK_AGAIN_AFTER))
+
+    def _first_of_scan(self, resumed: Backfill | None) -> SourcePage:
+        """Read the first page by id; only where that is answered was it the order that the server refused."""
+        refused, self.state.order_refused = self.state.order_refused, None
+        try:
+            page = first_page(self.run, None) if resumed is None else resumed_page(self.run, resumed)
+        except (BadRequest, Forbidden, InvalidRecord, ServerFault) as error:
+            if any(self._settings.filters):
+                raise FilterRefused(
+                    f"stream {self.run.stream}: {error}. query, search_fields and search_match are sent along: "
+                    "a field that the CRM cannot search is refused like this"
+                ) from error
+            raise
+        self.state.order_refused = refused
+        if self._refused_because is not None:
+            logger.warning(
+                "%s: the server refuses order=updated_at (%s): every run reads all contacts by id instead, "
+                "and asks again in %d days",
+                self.run.stream,
+                self._refused_because,
+                ASK_AGAIN_AFTER.days,
+            )
+        return page
 
     def _scan(self, resumed: Backfill | None) -> Generator[Step, None, str | None]:
         """Read all contacts by id and keep those that changed.
@@ -261,14 +281,8 @@ class Reading:
         Rows that change behind the scan's back must be read by the next run, so the bookmark stops at the
         server's time when the scan began.
         """
-        refused = self.state.order_refused
         since = self._cutoff(self.bookmark_before) if self.mode == INCREMENTAL else self._since
-        try:
-            page = first_page(self.run, None) if resumed is None else resumed_page(self.run, resumed)
-        except ApiError:
-            self.state.order_refused = None
-            raise
-        self.state.order_refused = refused
+        page = self._first_of_scan(resumed)
         if resumed is None:
             until = page.newest if page.server_time is None else format_timestamp(page.server_time)
             position = begin(page, None, since, self._settings.filters)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from appcrm.contact import format_timestamp
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger("tap-appcrm")
+
+
+class FilterRefused(AppcrmError):
+    """The server refuses to list contacts through the filter that the settings make."""
 
 
 class Unproven(AppcrmError):
@@ -45,8 +50,15 @@ class Rows(NamedTuple):
         return self.at(i for i, stamp in enumerate(self.stamps) if stamp is None or stamp >= moment)
 
 
+MOMENTS_REMEMBERED = 10_000
+"""Rows show twice on neighbouring pages, so versions from far behind need not be remembered."""
+
+
 class Versions:
-    """Which versions of which contacts were emitted: ids by their ``updated_at``."""
+    """Which versions of which contacts were emitted of late: ids by their ``updated_at``.
+
+    One that is forgotten is emitted twice at worst, which loaders take for the same.
+    """
 
     def __init__(self) -> None:
         self._ids: dict[str | None, IdSet] = {}
@@ -55,8 +67,15 @@ class Versions:
         """Remember a version; returns whether it is new."""
         ids = self._ids.get(stamp)
         if ids is None:
+            if len(self._ids) >= MOMENTS_REMEMBERED:
+                for moment in list(islice(self._ids, MOMENTS_REMEMBERED // 2)):
+                    del self._ids[moment]
             ids = self._ids[stamp] = IdSet()
         return ids.add(contact_id)
+
+    def __len__(self) -> int:
+        """How many moments are remembered."""
+        return len(self._ids)
 
 
 class Run:

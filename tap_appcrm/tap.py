@@ -101,6 +101,9 @@ class TapAppcrm(Tap):
                 unique = [str(error)]
         if unique and raise_errors:
             raise ConfigValidationError("the settings cannot work", errors=unique, schema=schema)
+        unknown = sorted(self._config.keys() - schema["properties"].keys())
+        if unknown:
+            self.logger.warning("Settings that this tap does not know, so they do nothing: %s", ", ".join(unknown))
         return unique
 
     @property

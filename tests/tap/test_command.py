@@ -70,6 +70,21 @@ def test_what_is_wrong_is_told_in_one_sentence_and_no_secret(tap, appcrm_sandbox
     assert ended.out == ""
 
 
+def test_a_field_that_cannot_be_searched_names_the_setting_and_blames_no_order(tap, appcrm_sandbox, tmp_path):
+    catalog = tmp_path / "catalog.json"
+    catalog.write_text(tap(good(appcrm_sandbox), "--discover").out)
+    ended = tap(good(appcrm_sandbox, query="a", search_fields="bogus:="), "--catalog", catalog)
+    assert ended.code == 1
+    assert "search_fields" in ended.last[-1]
+    assert "refuses order" not in ended.err
+
+
+def test_a_setting_that_nobody_knows_is_told(tap, appcrm_sandbox):
+    ended = tap(good(appcrm_sandbox, page_sise=10), "--discover")
+    assert ended.code == 0
+    assert "page_sise" in ended.err
+
+
 def test_a_wrong_path_names_the_setting(tap, appcrm_sandbox):
     ended = tap(good(appcrm_sandbox, api_url=appcrm_sandbox.origin + "/crm"))
     assert ended.code == 1
