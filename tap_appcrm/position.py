@@ -43,7 +43,8 @@ class Backfill(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
         since: the ``start_date`` it was begun with.
         filters: the query, search fields and search match it was begun with.
         table_version: of a FULL_TABLE read.
-        shrank: whether the server's count went down on the way, so that pages may have shifted.
+        shrank: whether the server's count went down on the way, or the pages by id showed another number of
+            contacts than it, so that pages may have shifted.
         scan_until: only where the order by ``updated_at`` is refused: what the bookmark may not pass.
     """
 

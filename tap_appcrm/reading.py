@@ -194,14 +194,11 @@ class Reading:
         self.run.keeps_from = None if position.watermark is None else self._cutoff(position.watermark)
         if page is not None:
             yield from read_backfill(self.run, position, page)
-        read_by_id = position.already_there(self.run.seen)
+        # A contact of the beginning that only the changes show slipped through, or came back from the trash and
+        # hides in the count one that did.
+        position.shrank = position.shrank or position.already_there(self.run.seen) != position.total
         changes = yield from self._changes_since(position)
-        yield from prove(
-            self.run,
-            position,
-            read_by_id=read_by_id,
-            is_settled=changes.is_settled,
-        )
+        yield from prove(self.run, position, is_settled=changes.is_settled)
         self._listed = self.run.seen
         return changes
 
@@ -214,7 +211,7 @@ class Reading:
             # Where the bookmark stays, rows that were committed late before it are in the next run's lookback.
             is_quiet = mark is not None and newest.newest == mark
             cutoff = max(mark or "", self._since or "") if is_quiet else self._cutoff(mark)
-            changes = yield from read_changes(self.run, cutoff, newest)
+            changes = yield from _with_checkpoints(read_changes(self.run, cutoff, newest))
             if changes.is_settled:
                 break
             mark = changes.bookmark
@@ -300,8 +297,18 @@ class Reading:
                 known = [stamp for stamp in step.stamps if stamp is not None and stamp <= limit]
                 position.watermark = max([position.watermark or "", *known]) or None
             yield step
-        yield from prove(
-            self.run, position, read_by_id=position.already_there(self.run.seen), is_settled=True
-        )
+        yield from prove(self.run, position, is_settled=True)
         self._listed = self.run.seen
         return position.watermark
+
+
+def _with_checkpoints(walk: Generator[Rows, None, Changes]) -> Generator[Step, None, Changes]:
+    """Let the position of a read by id be written after each page of changes, too: its ids are counted in."""
+    while True:
+        try:
+            rows = next(walk)
+        except StopIteration as end:
+            changes: Changes = end.value
+            return changes
+        yield rows
+        yield Checkpoint()

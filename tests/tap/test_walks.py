@@ -1,6 +1,7 @@
 """The walks against a CRM in memory: what they ask for, what they emit, and where the bookmark ends."""
 
 import dataclasses
+import itertools
 import json
 import math
 import random
@@ -471,6 +472,17 @@ def test_an_interrupted_backfill_goes_on_and_reads_little_again():
     assert set(first.ids) | set(second.ids) == set(range(1, 2001))
     assert len(first.ids) + len(second.ids) <= 2000 + 300
     assert len(crm.requests) <= 10 + 4
+
+
+def test_checkpoints_go_on_while_the_changes_since_a_backfill_are_read():
+    crm = crm_with(60, page_size=5, seconds_apart=0)
+    settings = TapSettings.from_config({"page_size": 5})
+    reading = Reading(Run("contacts", crm, InlineWorkers(), 5), settings, StreamState())
+    steps = list(reading.steps())
+    runs_of_rows = [
+        kind for kind, following in itertools.pairwise(map(type, steps)) if kind is following is Rows
+    ]
+    assert not runs_of_rows, "each page of rows has a place to go on from behind it"
 
 
 def test_an_interrupted_backfill_finds_contacts_restored_below_it():
