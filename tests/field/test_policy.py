@@ -84,22 +84,25 @@ def test_a_run_has_the_same_id_in_every_try_and_no_other_run_has_it():
     assert uuid.UUID(first).version == 5
 
 
-def test_a_retry_comes_after_meltano_has_let_go_of_a_killed_run():
+def test_a_retry_comes_after_meltano_has_let_go_of_a_killed_run(tmp_path):
     """The constants of both, each read from the program that it belongs to."""
-    lock = printed(MELTANO, "from meltano.core.job.job import HEARTBEAT_VALID_MINUTES as m; print(m * 60)")
+    lock = printed(
+        MELTANO, "from meltano.core.job.job import HEARTBEAT_VALID_MINUTES as m; print(m * 60)", tmp_path
+    )
     dags = ROOT / "examples" / "airflow" / "dags"
     delay = printed(
         AIRFLOW,
         f"import sys; sys.path.insert(0, {str(dags)!r}); import meltano_run;"
         " print(int(meltano_run.RETRY_DELAY.total_seconds()))",
+        tmp_path,
     )
     assert lock < delay < 2 * lock
 
 
-def printed(command, program):
+def printed(command, program, folder):
     done = subprocess.run(
         [str(command.with_name("python")), "-c", program],
-        env=own_environment(),
+        env=own_environment() | {"AIRFLOW_HOME": str(folder)},
         capture_output=True,
         text=True,
         check=True,
