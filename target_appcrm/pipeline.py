@@ -235,7 +235,7 @@ class Pipeline:
         for item in chunk:
             nodes: list[object] = []
             if item.change is not None:
-                nodes += [key.token for key in item.change.keys]
+                nodes += [key.bucket for key in item.change.keys]
                 # A contact is one, whether its id or any other key names it.
                 held = found.of(item.change.keys)
                 nodes += [(ID, str(contact_id)) for contact_id in held]
