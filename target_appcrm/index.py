@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from target_appcrm.matching import key_values
+from target_appcrm.matching import bucket_of, holds, key_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -66,7 +66,7 @@ class ContactIndex:
             self._database.executemany(
                 "INSERT OR IGNORE INTO keys VALUES (?, ?, ?)",
                 [
-                    (field, value, contact["id"])
+                    (*bucket_of(field, value), contact["id"])
                     for field in self._key_fields
                     for value, _ in key_values(field, contact)
                 ],
@@ -108,9 +108,10 @@ class ContactIndex:
             self._write()
             rows = self._database.execute(
                 "SELECT content FROM keys JOIN contacts USING (id) WHERE field = ? AND value = ? ORDER BY id",
-                (key.field, key.value),
+                key.bucket,
             ).fetchall()
-        return [msgspec.json.decode(content) for (content,) in rows]
+        found: list[Contact] = [msgspec.json.decode(content) for (content,) in rows]
+        return [contact for contact in found if holds(contact, key)]
 
     def ids(self) -> set[int]:
         """Return the ids of all contacts."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
@@ -22,6 +23,21 @@ def encode_line(message: Mapping[str, Any]) -> bytes:
         return _ENCODER.encode(message) + b"\n"
     except (UnicodeEncodeError, OverflowError, TypeError, ValueError):
         return json.dumps(message, default=str).encode() + b"\n"
+
+
+def check_writable(path: str, setting: str) -> None:
+    """Check that a file could be opened later, without making it.
+
+    Raises:
+        SettingsError: it could not.
+    """
+    place = Path(path).absolute()
+    if place.is_dir():
+        raise SettingsError(f"{setting}: {path} is a directory; name a file")
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not os.access(place, os.W_OK) or (place != Path(path).absolute() and not place.is_dir()):
+        raise SettingsError(f"{setting}: {path} cannot be written; set another path")
 
 
 def open_private(path: str, setting: str) -> IO[bytes]:

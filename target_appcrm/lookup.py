@@ -19,7 +19,7 @@ from appcrm.errors import (
     SettingsError,
     Unauthenticated,
 )
-from target_appcrm.matching import EMAIL, ID, PHONE, MatchKey, holds, key_values
+from target_appcrm.matching import EMAIL, ID, PHONE, MatchKey, bucket_of, holds, key_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -39,6 +39,9 @@ LONGEST_QUERY_BYTES = 6_000
 FEWEST_FOR_IN = 3
 PROBE_TRIES = 2
 PHONE_TAIL_DIGITS = 4
+CHUNKS_EXPECTED = 3
+FEWEST_ROWS_OF_A_CAP = 10
+"""No server is taken to cap its answers at fewer rows."""
 
 logger = logging.getLogger("target-appcrm")
 
@@ -51,17 +54,19 @@ class Costs(NamedTuple):
         searched: searches so far in this run.
         takes_in: whether a search takes many values; None where that is not known yet.
         pages: of the CRM that are still to be read; None where its size is not known.
+        most_values: that a search takes, or brings back.
     """
 
     keys: int
     searched: int
     takes_in: bool | None
     pages: int | None
+    most_values: int = VALUES_PER_SEARCH
 
 
-def searches_for(keys: int, *, takes_in: bool | None) -> int:
+def searches_for(keys: int, *, takes_in: bool | None, most_values: int = VALUES_PER_SEARCH) -> int:
     """Return how many searches so many keys take."""
-    return keys if takes_in is False else -(-keys // VALUES_PER_SEARCH)
+    return keys if takes_in is False else -(-keys // most_values)
 
 
 def is_paging_cheaper(costs: Costs) -> bool:
@@ -69,18 +74,22 @@ def is_paging_cheaper(costs: Costs) -> bool:
 
     Without ``in`` a search costs a request per key, so the CRM is read as soon as that would have paid. With it,
     searching costs no more than reading until there are more keys than contacts; a run that goes on and on is
-    switched over at twice the price, because it may also end with the next record.
+    switched over at twice the price, because it may also end with the next record. A server that caps its answers
+    makes searching dear, and there is likely more to come, so it is read early.
     """
     if costs.pages is None:
         return False
-    now = searches_for(costs.keys, takes_in=costs.takes_in)
+    now = searches_for(costs.keys, takes_in=costs.takes_in, most_values=costs.most_values)
+    if costs.takes_in is not False and costs.most_values < VALUES_PER_SEARCH // 2:
+        return costs.searched + CHUNKS_EXPECTED * now > costs.pages
     allowed = costs.pages if costs.takes_in is False else 2 * costs.pages
     return now > costs.pages or costs.searched + now > allowed
 
 
 def is_size_worth_asking(costs: Costs) -> bool:
     """Whether to spend a request on the CRM's size, which is also its first page."""
-    return costs.searched + searches_for(costs.keys, takes_in=costs.takes_in) > 1 + (costs.takes_in is False)
+    now = searches_for(costs.keys, takes_in=costs.takes_in, most_values=costs.most_values)
+    return costs.searched + now > 1 + (costs.takes_in is False)
 
 
 def batches(values: Sequence[str], *, most: int = VALUES_PER_SEARCH) -> list[list[str]]:
@@ -108,7 +117,7 @@ class Found:
         self._key_fields = key_fields
         self.contacts: dict[int, Contact] = {}
         self.failed: dict[tuple[str, str], ApiError] = {}
-        self._by_token: dict[tuple[str, str], list[Contact]] = {}
+        self._by_bucket: dict[tuple[str, str], list[Contact]] = {}
 
     def add(self, contacts: Iterable[Contact]) -> None:
         """Take contacts in."""
@@ -116,14 +125,15 @@ class Found:
             self.contacts[contact["id"]] = contact
             for field in self._key_fields:
                 for value, _ in key_values(field, contact):
-                    self._by_token.setdefault((field, value), []).append(contact)
+                    self._by_bucket.setdefault(bucket_of(field, value), []).append(contact)
 
     def of(self, keys: Keys) -> dict[int, Contact]:
         """Return the contacts that any of a record's keys mean, by id."""
         return {
             contact["id"]: self.contacts[contact["id"]]
             for key in keys
-            for contact in self._by_token.get(key.token, ())
+            for contact in self._by_bucket.get(key.bucket, ())
+            if holds(contact, key)
         }
 
     def answers(self, key: MatchKey, keys: Keys) -> bool:
@@ -132,7 +142,8 @@ class Found:
             holds(contact, key)
             for other in keys
             if other.token != key.token
-            for contact in self._by_token.get(other.token, ())
+            for contact in self._by_bucket.get(other.bucket, ())
+            if holds(contact, other)
         )
 
 
@@ -157,6 +168,8 @@ class Lookups:
         self._index = index
         self._takes_in: dict[str, bool] = {}
         self._takes_include: bool | None = None
+        self._most_values: dict[str, int] = {}
+        self._rows_proven: dict[str, int] = {}
         self._searched: dict[str, int] = {}
         self._searchable: set[str] = set()
         self._found = Found(settings.key_fields)
@@ -239,7 +252,7 @@ class Lookups:
             if self._is_page_one_all() or is_paging_cheaper(self._costs(field, len(keys))):
                 return self._read_then_find(keys, include=include)
         together = [key for key in keys if "," not in key.shown]
-        if len(together) >= FEWEST_FOR_IN and self._takes_in.get(field) is not False:
+        while len(together) >= FEWEST_FOR_IN and self._takes_in.get(field) is not False:
             contacts = self._search_many(field, together, include=include)
             if contacts is not None:
                 alone = [key for key in keys if "," in key.shown]
@@ -263,6 +276,7 @@ class Lookups:
             searched=sum(self._searched.values()),
             takes_in=self._takes_in.get(field),
             pages=None if page is None else _pages_left(page),
+            most_values=self._most_values.get(field, VALUES_PER_SEARCH),
         )
 
     def _from_index(self, keys: Iterable[MatchKey]) -> list[Contact]:
@@ -278,28 +292,108 @@ class Lookups:
     # Searching
 
     def _search_many(self, field: str, keys: list[MatchKey], *, include: bool) -> list[Contact] | None:
-        """Search many values at once; None where the server does not take that."""
-        values: dict[str, None] = {}
-        for key in keys:
-            values[key.shown] = None
-            if field in (EMAIL, PHONE):
-                values[key.value] = None
-        plan = batches(list(values))
-        contacts: list[Contact] | None = []
+        """Search many values at once; None where the server does not take that, or takes fewer than were sent."""
+        values = list(dict.fromkeys(key.shown for key in keys))
+        plan = batches(values, most=self._most_values.get(field, VALUES_PER_SEARCH))
+        contacts: list[Contact] = []
         if field not in self._takes_in:
-            contacts = self._probe_in(field, keys, plan.pop(0), include=include)
-            self._takes_in[field] = contacts is not None
-            if contacts is None:
-                return None
-
-        def search(some: list[str]) -> list[Contact]:
+            some = plan.pop(0)
             try:
-                return self._search(field, some, "in", include=include)
+                first = self._search_proven(field, keys, some, include=include, max_tries=PROBE_TRIES)
+            except (BadRequest, Forbidden, InvalidRecord, NotFound, ServerFault):
+                first = None
+                self._takes_in[field] = False
+            if first is None:
+                return None
+            self._takes_in[field] = True
+            contacts = first
+
+        def search(some: list[str]) -> list[Contact] | None:
+            try:
+                return self._search_proven(field, keys, some, include=include)
             except (BadRequest, InvalidRecord):
                 # One value that the server chokes on must not hide the others.
                 return [contact for key in keys if key.shown in some for contact in self._search_safely(key)]
 
-        return [*(contacts or ()), *(c for some in self._workers.map_urgent(search, plan) for c in some)]
+        for answer in self._workers.map_urgent(search, plan):
+            if answer is None:
+                return None
+            contacts += answer
+        # What was not found as the record writes it may be there in the form in which it is compared.
+        held = {value for contact in contacts for value, _ in key_values(field, contact)}
+        other = [
+            key._replace(shown=key.value) for key in keys if key.value != key.shown and key.value not in held
+        ]
+        if field not in (EMAIL, PHONE) or not other:
+            return contacts
+        more = self._search_many(field, other, include=include)
+        return None if more is None else contacts + more
+
+    def _search_proven(
+        self,
+        field: str,
+        keys: list[MatchKey],
+        values: list[str],
+        *,
+        include: bool,
+        max_tries: int | None = None,
+    ) -> list[Contact] | None:
+        """Search some values at once, and believe that the others are absent only on evidence.
+
+        A server may read only the first values, return only so many rows, or take the list for one text. So a value
+        that is known to be there goes last, and where an answer is larger than any that was whole, what it lacks is
+        asked for once more. None where the evidence speaks against the answer: the server is then asked otherwise.
+        """
+        wanted = set(values)
+        asked = [key for key in keys if key.shown in wanted]
+        # A full search has no room for one; its own last value mostly is one.
+        witness = self._samples.get(field) if len(values) < VALUES_PER_SEARCH else None
+        contacts = self._search_with(field, values, witness, include=include, max_tries=max_tries)
+        self._note_samples(field, contacts)
+        absent = [key for key in asked if not any(holds(contact, key) for contact in contacts)]
+        last_is_there = (bool(asked) and asked[-1] not in absent) or _holds_value(contacts, field, witness)
+        most_whole = max(self._rows_proven.get(field, 0), FEWEST_ROWS_OF_A_CAP)
+        if absent and not (last_is_there and len(contacts) < most_whole):
+            witness = self._samples.get(field)
+            if witness is None:
+                self._page_one(include=include)
+                witness = self._samples.get(field)
+            if witness is None or self._is_page_one_all():
+                self._takes_in[field] = False
+                return None
+            rest = list(dict.fromkeys(key.shown for key in absent))
+            again = self._search_with(field, rest, witness, include=include, max_tries=max_tries)
+            if not _holds_value(again, field, witness):
+                self._takes_in[field] = False
+                return None
+            if any(holds(contact, key) for key in absent for contact in again):
+                self._limit(field, len(values), len(contacts))
+                return None
+        self._rows_proven[field] = max(self._rows_proven.get(field, 0), len(contacts))
+        return contacts
+
+    def _search_with(
+        self, field: str, values: list[str], witness: str | None, *, include: bool, max_tries: int | None
+    ) -> list[Contact]:
+        """Search some values, and last one that is known to be there."""
+        asked = values if witness is None else [*(value for value in values if value != witness), witness]
+        return self._search(field, asked, "in", include=include, max_tries=max_tries)
+
+    def _note_samples(self, field: str, contacts: Iterable[Contact]) -> None:
+        if field in self._samples:
+            return
+        for contact in contacts:
+            for value, shown in key_values(field, contact):
+                if value and "," not in shown:
+                    self._samples[field] = shown
+                    return
+
+    def _limit(self, field: str, values: int, rows: int) -> None:
+        """Take note that so many values brought only so many rows, although more are there."""
+        most = rows - 1 if 0 < rows - 1 < values else values // 2
+        self._most_values[field] = most
+        if most < FEWEST_FOR_IN:
+            self._takes_in[field] = False
 
     def _search_each(self, keys: list[MatchKey], *, include: bool) -> list[Contact]:
         found = self._workers.map_urgent(lambda key: self._search_safely(key, include=include), keys)
@@ -312,28 +406,6 @@ class Lookups:
         except (BadRequest, InvalidRecord) as error:
             self._found.failed[key.token] = error
             return []
-
-    def _probe_in(
-        self, field: str, keys: list[MatchKey], values: list[str], *, include: bool
-    ) -> list[Contact] | None:
-        """Try the first batch; an answer without several of its contacts proves nothing unless it has a known one."""
-        sample = self._samples.get(field)
-        for _ in range(2):
-            asked = values if sample is None else [*values, sample]
-            try:
-                contacts = self._search(field, asked, "in", include=include, max_tries=PROBE_TRIES)
-            except (BadRequest, Forbidden, InvalidRecord, NotFound, ServerFault):
-                return None
-            hit = {key.token for key in keys if any(holds(contact, key) for contact in contacts)}
-            if len(hit) >= 2 or (sample is not None and _holds_value(contacts, field, sample)):
-                return contacts
-            if sample is not None:
-                return None
-            self._page_one(include=include)
-            sample = self._samples.get(field)
-            if sample is None or self._is_page_one_all():
-                return None
-        return None
 
     def _search_one(self, key: MatchKey, *, include: bool = False) -> list[Contact]:
         """Search one value, in the record's form and in the compared one."""
@@ -507,7 +579,9 @@ class Lookups:
         return [normalise(row, names) for row in rows if isinstance(row.get("id"), int)]
 
 
-def _holds_value(contacts: Iterable[Contact], field: str, shown: str) -> bool:
+def _holds_value(contacts: Iterable[Contact], field: str, shown: str | None) -> bool:
+    if shown is None:
+        return False
     wanted = {value for contact in contacts for value, _ in key_values(field, contact)}
     sample = key_values(field, {field: shown, "phones": [{"number": shown}]})
     return bool(sample) and sample[0][0] in wanted

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from appcrm.contact import as_id
 from target_appcrm.errors import Unwritable
-from target_appcrm.values import email_key, phone_key, text_key
+from target_appcrm.values import email_key, phone_bucket, phone_key, same_number, text_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -36,6 +36,16 @@ class MatchKey(NamedTuple):
         """What two keys share that mean the same contact."""
         return self.field, self.value
 
+    @property
+    def bucket(self) -> tuple[str, str]:
+        """Where contacts are kept that this key may mean."""
+        return bucket_of(self.field, self.value)
+
+
+def bucket_of(field: str, value: str) -> tuple[str, str]:
+    """Return where contacts with a key's compared value are kept; a phone's prefix may or may not be written."""
+    return field, phone_bucket(value) if field == PHONE else value
+
 
 def key_values(field: str, row: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the values that a contact or a record has for a key, as (compared, as written)."""
@@ -63,6 +73,8 @@ def match_keys(match_on: Sequence[str], row: Mapping[str, Any]) -> tuple[MatchKe
 
 def holds(contact: Mapping[str, Any], key: MatchKey) -> bool:
     """Whether a contact is what a key means: the CRM's own search may have returned more."""
+    if key.field == PHONE:
+        return any(same_number(key.shown, shown) for _, shown in key_values(PHONE, contact))
     return any(value == key.value for value, _ in key_values(key.field, contact))
 
 

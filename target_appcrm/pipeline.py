@@ -18,6 +18,7 @@ from appcrm.errors import (
     ServerFault,
     Unauthenticated,
 )
+from target_appcrm.deletes import PlannedDelete, Tombstone
 from target_appcrm.errors import RunStopped, Unwritable
 from target_appcrm.matching import EMAIL, ID, resolve
 from target_appcrm.progress import StateBook
@@ -122,6 +123,7 @@ class Pipeline:
         self._server_faults = 0
         self._fatal: Exception | None = None
         self._warned_fields: set[str] = set()
+        self._warned_keyless = False
 
     # Input
 
@@ -161,6 +163,7 @@ class Pipeline:
             self._finish(item)
         else:
             self._warn_of(item.change.unknown)
+            self._warn_where_keyless(item)
             self._chunk.append(item)
             self._chunk_chars += chars
         if (
@@ -193,6 +196,19 @@ class Pipeline:
             logger.warning(
                 "Not sent, because the CRM's contacts have no such fields: %s. Name a custom field in custom_fields",
                 ", ".join(sorted(new)),
+            )
+
+    def _warn_where_keyless(self, item: Item) -> None:
+        change = item.change
+        if change is None or change.keys or change.is_delete or self._warned_keyless:
+            return
+        if item.stream.name == CONTACTS and self._settings.mode != "update_only":
+            self._warned_keyless = True
+            logger.warning(
+                "Stream %s has records without a match key (%s): each is created anew every time it comes, also when "
+                "a tap reads it twice. Name a field that every record has in match_on, or set external_id_field",
+                item.stream.source,
+                ", ".join(self._settings.key_fields),
             )
 
     # Writing
@@ -235,7 +251,7 @@ class Pipeline:
         for item in chunk:
             nodes: list[object] = []
             if item.change is not None:
-                nodes += [key.token for key in item.change.keys]
+                nodes += [key.bucket for key in item.change.keys]
                 # A contact is one, whether its id or any other key names it.
                 held = found.of(item.change.keys)
                 nodes += [(ID, str(contact_id)) for contact_id in held]
@@ -354,7 +370,11 @@ class Pipeline:
         if contact is None:
             outcome.receipts.append(Receipt("skipped", reason="no contact matches, so none is deleted"))
             return
-        self._deletes.plan(contact["id"], item.stream.source, item.key, item.number)
+        self._deletes.plan(
+            PlannedDelete(
+                contact["id"], item.stream.source, item.key, item.number, Tombstone(item.stream, item.record)
+            )
+        )
         with self._changed:
             self._states.hold(item.number)
 
@@ -377,9 +397,9 @@ class Pipeline:
         with self._changed:
             self._finished.append(item.number)
 
-    def activate_version(self, stream: str, version: int) -> None:
+    def activate_version(self, stream: str, version: int, source: str) -> None:
         """Take note that a table version is whole."""
-        self._deletes.activate(stream, version)
+        self._deletes.activate(stream, version, source)
 
     # Waiting, states and the end
 
@@ -422,7 +442,7 @@ class Pipeline:
             AppcrmError: what stopped the run.
         """
         self.drain()
-        self._deletes.carry_out()
+        self._deletes.carry_out(self._check_running)
         with self._changed:
             self._states.release()
         self._emit_states()

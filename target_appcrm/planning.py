@@ -57,8 +57,13 @@ def difference(
             continue
         body[name] = phones_to_send(wanted, held or []) if name == "phones" else wanted
         if not same:
-            changes[name] = [held, body[name]]
+            changes[name] = [_without_ids(held) if name == "phones" else held, body[name]]
     return body, changes
+
+
+def _without_ids(phones: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    """Return held phones in the form in which they are written."""
+    return [{"number": phone.get("number"), "type": phone.get("type")} for phone in phones or ()]
 
 
 def _same(name: str, wanted: Any, held: Any) -> bool:  # noqa: ANN401  any field's value

@@ -39,6 +39,11 @@ class Receipt:
     cause: str | None = None
 
 
+def shown_id(contact_id: int) -> int | None:
+    """Return a contact's id; None for one that a dry run only planned."""
+    return contact_id if contact_id > 0 else None
+
+
 def utc_now() -> datetime:
     """Return the moment, in UTC."""
     return datetime.now(tz=timezone.utc)

@@ -168,14 +168,14 @@ def read_change(record: Mapping[str, Any], stream: StreamSchema, settings: Targe
     )
 
 
-def external_id(record: Mapping[str, Any], stream: StreamSchema) -> str | int | None:
-    """Return the source's key of a record; several key properties are joined with ``|``."""
+def external_id(record: Mapping[str, Any], stream: StreamSchema) -> str | None:
+    """Return the source's key of a record as text, which a text field takes and a number field, too.
+
+    Several key properties are joined with ``|``.
+    """
     values = [record.get(name) for name in stream.key_properties]
     if not values or any(is_empty(value) or isinstance(value, (dict, list)) for value in values):
         return None
-    if len(values) == 1:
-        value = values[0]
-        return value if isinstance(value, int) and not isinstance(value, bool) else str(value)
     return "|".join(str(value) for value in values)
 
 

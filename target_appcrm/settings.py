@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 WRITE_MODES = ("upsert", "create_only", "update_only")
 ASSOCIATION_MODES = ("sync", "attach", "detach", "ignore")
 NULL_HANDLING = ("omit", "clear")
+LOAD_METHODS = ("upsert",)
 DEFAULT_REJECTS_PATH = "rejects-{started_at}.singer.jsonl"
 
 OWN_SETTINGS: dict[str, dict[str, Any]] = {
@@ -111,7 +112,7 @@ OWN_SETTINGS: dict[str, dict[str, Any]] = {
     },
     "load_method": {
         "type": "string",
-        "enum": ["upsert"],
+        "enum": list(LOAD_METHODS),
         "default": "upsert",
         "title": "Load method",
         "description": "upsert is the only one; see mode for creating or updating alone",
@@ -197,7 +198,8 @@ class TargetSettings:
         for name in custom_fields:
             if name in FIXED_NAMES:
                 raise SettingsError(f"custom_fields names {name}, which is no custom field")
-        external = (config.get("external_id_field") or "").strip() or None
+        _choice("load_method", given("load_method"), LOAD_METHODS)
+        external = _text("external_id_field", config.get("external_id_field"))
         match_on = _names("match_on", given("match_on"))
         if not match_on:
             raise SettingsError("match_on is empty; name at least one key, such as email")
@@ -217,8 +219,8 @@ class TargetSettings:
             max_deletes=Ceiling.read("max_deletes", given("max_deletes")),
             max_rejects=Ceiling.read("max_rejects", given("max_rejects")),
             stop_on_rejects=_truth("stop_on_rejects", given("stop_on_rejects")),
-            rejects_path=str(given("rejects_path")),
-            receipts_path=config.get("receipts_path") or None,
+            rejects_path=_text("rejects_path", given("rejects_path")) or DEFAULT_REJECTS_PATH,
+            receipts_path=_text("receipts_path", config.get("receipts_path")),
             dry_run=_truth("dry_run", given("dry_run")),
             external_id_field=external,
             concurrency=int(config.get("concurrency") or SETTINGS_SCHEMA["concurrency"]["default"]),
@@ -270,6 +272,14 @@ def _checked_custom(setting: str, name: str, declared: frozenset[str] | set[str]
             f"{setting} names {name}, which is not email, phones.number, id or a custom field; a custom field whose "
             f"name does not begin with {CUSTOM_FIELD_PREFIX} must stand in custom_fields, too"
         )
+
+
+def _text(setting: str, value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise SettingsError(f"{setting} must be text")
+    return value.strip() or None
 
 
 def _choice(setting: str, value: object, choices: tuple[str, ...]) -> str:

@@ -105,4 +105,4 @@ class ContactsSink(BatchSink):
     def activate_version(self, new_version: int) -> None:
         """Note that a table version is whole; what it does not hold is deleted at the end, where that is allowed."""
         self._pipeline.drain()
-        self._pipeline.activate_version(self.stream_name, new_version)
+        self._pipeline.activate_version(self.stream_name, new_version, self.stream_schema.source)

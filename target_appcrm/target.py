@@ -20,6 +20,7 @@ from appcrm.version import VERSION
 from target_appcrm.deletes import Deletes
 from target_appcrm.errors import InputError, RecordBeforeSchema, RunIncomplete, UnknownStream
 from target_appcrm.index import ContactIndex
+from target_appcrm.lines import check_writable
 from target_appcrm.lookup import Lookups
 from target_appcrm.maps import computed, without_guesses
 from target_appcrm.messages import LineReader
@@ -114,6 +115,8 @@ class TargetAppcrm(Target):
         self._workers = Workers(api.concurrency)
         self._index = ContactIndex(settings.key_fields)
         self._receipts = ReceiptFile(receipts_path, planned=settings.dry_run)
+        if not settings.dry_run:
+            check_writable(rejects_path, "rejects_path")
         self._rejects = RejectFile(rejects_path)
         lookups = Lookups(self.client, settings, self._workers, self._index)
         of_thread = self._thread_requests.of_thread
@@ -123,6 +126,7 @@ class TargetAppcrm(Target):
             settings=settings,
             lookups=lookups,
             workers=self._workers,
+            rejects=self._rejects,
             receipts=self._receipts,
             summary=self.summary,
             requests_of_thread=of_thread,

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
 
 from appcrm.contact import option_value, parse_timestamp
 
 TRUTHS: dict[Any, bool] = {"1": True, "true": True, "0": False, "false": False}
 _STARTS_AS_DATE = re.compile(r"\s*\d{4}-\d\d-\d\d", re.ASCII)
-_NOT_DIALLED = re.compile(r"[^0-9+]")
+_NOT_A_DIGIT = re.compile(r"[^0-9]")
+_LINE_END = re.compile(r"\r\n?")
+FEWEST_LOCAL_DIGITS = 8
+MOST_PREFIX_DIGITS = 3
+CENT_DIGITS = 2
+LARGEST_EXPONENT = 15
+FLOAT_NOISE = Decimal("1e-12")
 
 Phone = dict[str, Any]
 
@@ -27,13 +33,40 @@ def email_key(value: object) -> str | None:
 
 
 def phone_key(value: object) -> str | None:
-    """Return a phone number as it is compared: its digits with a leading plus; without digits, its text."""
+    """Return a phone number as it is compared: its digits, an international prefix aside; without any, its text."""
     if value is None or isinstance(value, bool):
         return None
     text = str(value).strip()
-    dialled = _NOT_DIALLED.sub("", text)
-    dialled = ("+" if dialled.startswith("+") else "") + dialled.replace("+", "")
-    return dialled if any(character.isdigit() for character in dialled) else (text.casefold() or None)
+    digits = _NOT_A_DIGIT.sub("", text)
+    return digits.removeprefix("00") or digits or text.casefold() or None
+
+
+def phone_bucket(key: str) -> str:
+    """Return what the keys of one phone share, written with its country's prefix or without."""
+    return key[-FEWEST_LOCAL_DIGITS:]
+
+
+def same_number(one: object, other: object) -> bool:
+    """Whether two numbers mean one phone: the same digits, or one of them lacks only its country's prefix.
+
+    A CRM may put the prefix of its own country before a number that came without any.
+    """
+    first, second = phone_key(one), phone_key(other)
+    if first is None or second is None or first == second:
+        return first == second and first is not None
+    local, full = sorted((first.lstrip("0"), second.lstrip("0")), key=len)
+    shorter, longer = (one, other) if len(first.lstrip("0")) <= len(second.lstrip("0")) else (other, one)
+    return (
+        len(local) >= FEWEST_LOCAL_DIGITS
+        and len(full) - len(local) <= MOST_PREFIX_DIGITS
+        and full.endswith(local)
+        and _is_international(longer)
+        and not _is_international(shorter)
+    )
+
+
+def _is_international(number: object) -> bool:
+    return str(number).strip().startswith(("+", "00"))
 
 
 def text_key(value: object) -> str | None:
@@ -74,9 +107,27 @@ def same_value(wanted: object, held: object) -> bool:
         truth = _truth(wanted)
         return truth is not None and truth == _truth(held)
     if isinstance(wanted, str) and isinstance(held, str):
-        return wanted.strip() == held.strip() or _same_moment(wanted, held)
-    number = as_number(wanted)
-    return number is not None and number == as_number(held)
+        return _text(wanted) == _text(held) or _same_moment(wanted, held)
+    return _same_amount(wanted, held)
+
+
+def _text(value: str) -> str:
+    """Return a text as it is compared: without surrounding space, whatever ends its lines."""
+    return _LINE_END.sub("\n", value.strip())
+
+
+def _same_amount(wanted: object, held: object) -> bool:
+    """Whether two numbers are one: but for the noise of floating point, and for what a column of cents rounds."""
+    ours, theirs = as_number(wanted), as_number(held)
+    if ours is None or theirs is None:
+        return False
+    if abs(ours - theirs) <= FLOAT_NOISE * abs(theirs):
+        return True
+    # A fixed number of places, shown as text, says how far the CRM's column goes.
+    places = -int(theirs.as_tuple().exponent)
+    if not isinstance(held, str) or places < CENT_DIGITS or ours.adjusted() > LARGEST_EXPONENT:
+        return False
+    return ours.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP) == theirs
 
 
 def _members(value: object) -> set[str | None]:
@@ -103,12 +154,30 @@ def same_phones(wanted: list[Phone], held: list[Phone]) -> bool:
     """Whether two phone lists are the same in any order; a wanted phone without a type takes any."""
     ours, theirs = _by_number(wanted), _by_number(held)
     if ours.keys() != theirs.keys():
+        theirs = _under_our_numbers(theirs, wanted, held)
+    if ours.keys() != theirs.keys():
         return False
     return all(
         sum(kinds.values()) == sum(theirs[number].values())
         and all(theirs[number][kind] >= count for kind, count in kinds.items() if kind is not None)
         for number, kinds in ours.items()
     )
+
+
+def _under_our_numbers(
+    theirs: dict[str, Counter[str | None]], wanted: list[Phone], held: list[Phone]
+) -> dict[str, Counter[str | None]]:
+    """Return held phones by the number that the record has for them, where only a country's prefix differs."""
+    numbers = {phone_key(phone.get("number")): phone.get("number") for phone in held}
+    found: dict[str, Counter[str | None]] = {}
+    for key, kinds in theirs.items():
+        same = [
+            phone_key(phone.get("number"))
+            for phone in wanted
+            if same_number(phone.get("number"), numbers[key])
+        ]
+        found.setdefault((same[0] if same else None) or key, Counter()).update(kinds)
+    return found
 
 
 def _by_number(phones: list[Phone]) -> dict[str, Counter[str | None]]:
@@ -127,13 +196,20 @@ def _by_number(phones: list[Phone]) -> dict[str, Counter[str | None]]:
 
 
 def phones_to_send(wanted: list[Phone], held: list[Phone]) -> list[Phone]:
-    """Return the list for a PUT: a number that the CRM holds keeps its type where none is wanted."""
+    """Return the list for a PUT, each phone once: a number that the CRM holds keeps its type where none is wanted.
+
+    A number without a type, beside itself with one, says nothing new.
+    """
     types = {phone_key(phone.get("number")): phone.get("type") for phone in held}
-    sent = []
+    typed = {phone_key(phone["number"]) for phone in wanted if phone.get("type")}
+    sent: dict[tuple[str | None, str | None], Phone] = {}
     for phone in wanted:
-        kind = phone.get("type") or types.get(phone_key(phone.get("number")))
-        sent.append({"number": phone["number"], **({"type": kind} if kind else {})})
-    return sent
+        key, kind = phone_key(phone["number"]), phone.get("type")
+        if not kind and key in typed:
+            continue
+        kind = kind or types.get(key)
+        sent.setdefault((key, kind), {"number": phone["number"], **({"type": kind} if kind else {})})
+    return list(sent.values())
 
 
 def same_tags(wanted: list[str], held: list[str]) -> bool:

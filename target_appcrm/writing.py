@@ -7,13 +7,13 @@ import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from appcrm.contact import ASSOCIATIONS, normalise
+from appcrm.contact import ASSOCIATIONS, BODY_ASSOCIATIONS, normalise
 from appcrm.errors import ApiError, Conflict, InvalidRecord
 from target_appcrm.associations import applied, needs_current, plan_associations
 from target_appcrm.errors import Unwritable
 from target_appcrm.matching import EMAIL, ID, holds, key_values, match_keys, resolve
 from target_appcrm.planning import body_for_create, difference, with_changes, with_first_name
-from target_appcrm.receipts import Receipt
+from target_appcrm.receipts import Receipt, shown_id
 from target_appcrm.records import CONTACT_ASSOCIATIONS
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ LOOKS_AFTER_UNKNOWN_OUTCOME = 2
 """A commit may land after its answer was lost, so absence is believed the second time."""
 FIRST_LOOK_SECONDS = 0.5
 OUTCOME_UNKNOWN = "outcome unknown"
+NEW_CONTACT: dict[str, Any] = {"phones": [], "tags": [], **{name: [] for name in BODY_ASSOCIATIONS}}
+"""What a dry run takes a contact to hold that it planned, beside what was sent."""
 UPDATE_ONLY_SKIP = "mode is update_only, and no contact matches"
 CREATE_ONLY_SKIP = "mode is create_only, and the contact is there"
 
@@ -90,14 +92,14 @@ class Writer:
             if contact is None:
                 raise Unwritable("no contact matches", cause="no contact matches")
             if self._settings.mode == "create_only":
-                outcome.receipts.append(Receipt("skipped", contact["id"], reason=CREATE_ONLY_SKIP))
+                outcome.receipts.append(Receipt("skipped", shown_id(contact["id"]), reason=CREATE_ONLY_SKIP))
                 return
             self._update(change, contact, outcome)
         elif contact is None:
             self._create(change, outcome)
         elif self._settings.mode == "create_only":
             outcome.contact = contact
-            outcome.receipts.append(Receipt("skipped", contact["id"], reason=CREATE_ONLY_SKIP))
+            outcome.receipts.append(Receipt("skipped", shown_id(contact["id"]), reason=CREATE_ONLY_SKIP))
         else:
             self._update(change, contact, outcome)
 
@@ -111,7 +113,7 @@ class Writer:
         plan = plan_associations(change.associations, change.modes, None, has_update=False)
         before = self._requests_of_thread()
         if self._settings.dry_run:
-            created: Contact = {"id": next(self._planned_ids), **body, **plan.body}
+            created: Contact = {"id": next(self._planned_ids), **NEW_CONTACT, **body, **plan.body}
         else:
             answer = self._post({**body, **plan.body}, change, outcome)
             if answer is None:
@@ -121,7 +123,7 @@ class Writer:
         outcome.receipts.append(
             Receipt(
                 "create",
-                self._shown_id(created),
+                shown_id(created["id"]),
                 changes,
                 status=None if self._settings.dry_run else 201,
                 requests=self._requests_of_thread() - before,
@@ -129,7 +131,7 @@ class Writer:
         )
         self._remember(created, outcome)
         self._correct(change, plan, created)
-        self._call(plan.calls, created, outcome)
+        self._call(plan.calls, created, outcome, self._requests_of_thread())
 
     def _post(self, body: dict[str, Any], change: Change, outcome: Outcome) -> Contact | None:
         """Create a contact exactly once; None where the record went on as an update of one that was there."""
@@ -227,7 +229,7 @@ class Writer:
         if not body and not plan.calls:
             outcome.contact = contact
             spent = self._requests_of_thread() - before
-            outcome.receipts.append(Receipt("unchanged", self._shown_id(contact), requests=spent))
+            outcome.receipts.append(Receipt("unchanged", shown_id(contact["id"]), requests=spent))
             return
         if body:
             changes |= {name: [held.get(name), ids] for name, ids in plan.body.items()}
@@ -240,15 +242,16 @@ class Writer:
             outcome.receipts.append(
                 Receipt(
                     "update",
-                    self._shown_id(contact),
+                    shown_id(contact["id"]),
                     changes,
                     status=None if self._settings.dry_run else 200,
                     requests=self._requests_of_thread() - before,
                 )
             )
             contact = updated
+            before = self._requests_of_thread()
         self._remember(contact, outcome)
-        self._call(plan.calls, contact, outcome)
+        self._call(plan.calls, contact, outcome, before)
 
     def _put(self, contact: Contact, body: dict[str, Any]) -> Contact:
         try:
@@ -266,22 +269,26 @@ class Writer:
             # Whatever showed the other sets does not show this one.
             return contact
         self.retrieves_for_associations += 1
-        return {**contact, **self._read(self._client.retrieve_contact(contact["id"]), contact["id"])}
+        now = self._read(self._client.retrieve_contact(contact["id"]), contact["id"])
+        # A dry run's plans have not reached the CRM.
+        return {**now, **contact} if self._settings.dry_run else {**contact, **now}
 
     # Associations
 
     def _correct(self, change: Change, plan: AssociationPlan, created: Contact) -> None:
         """Plan away what a create attached on its own, by e-mail domain, beyond a set that is to be exact."""
-        for name, ids in plan.body.items():
-            held = created.get(name)
-            if change.modes[name] == "sync" and held is not None and set(held) != set(ids):
+        for name in BODY_ASSOCIATIONS:
+            ids, held = change.associations.get(name), created.get(name)
+            if ids is None or held is None:
+                continue
+            if change.modes[name] == "sync" and set(held) != set(ids):
                 plan.calls.setdefault("sync", {})[name] = ids
-            elif held is not None and not set(ids) <= set(held):
+            elif name in plan.body and not set(ids) <= set(held):
                 plan.calls.setdefault("attach", {})[name] = [number for number in ids if number not in held]
 
-    def _call(self, calls: Mapping[str, Sets], contact: Contact, outcome: Outcome) -> None:
+    def _call(self, calls: Mapping[str, Sets], contact: Contact, outcome: Outcome, before: int) -> None:
+        """Send association calls; the first one also tells of requests that were sent to plan it."""
         for call, sets in calls.items():
-            before = self._requests_of_thread()
             held = {name: contact[name] for name in ASSOCIATIONS if name in contact}
             after = applied(call, sets, held)
             status = None
@@ -291,12 +298,13 @@ class Writer:
                 if call == "sync":
                     self._note_growth(sets, answer)
                 after |= {name: answer[name] for name in ASSOCIATIONS if name in answer}
-            changes = {name: [held.get(name), after.get(name, ids)] for name, ids in sets.items()}
+            changes = {name: [held.get(name), sorted(after.get(name, ids))] for name, ids in sets.items()}
             contact = {**contact, **after}
             spent = self._requests_of_thread() - before
             outcome.receipts.append(
-                Receipt(call, self._shown_id(contact), changes, status=status, requests=spent)
+                Receipt(call, shown_id(contact["id"]), changes, status=status, requests=spent)
             )
+            before = self._requests_of_thread()
             self._remember(contact, outcome)
 
     def _send_call(self, call: str, sets: Sets, contact: Contact) -> Contact:
@@ -349,12 +357,6 @@ class Writer:
     def _remember(self, contact: Contact, outcome: Outcome) -> None:
         outcome.contact = contact
         self._lookups.remember(contact)
-
-    @staticmethod
-    def _shown_id(contact: Contact) -> int | None:
-        """Return a contact's id; None for one that a dry run only planned."""
-        number: int = contact["id"]
-        return number if number > 0 else None
 
     @staticmethod
     def _refused(error: InvalidRecord) -> Unwritable:

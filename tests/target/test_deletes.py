@@ -66,3 +66,39 @@ def test_a_version_with_a_reject_deletes_nothing(people, run, person, singer):
     lines = singer(*(person(n) for n in range(15)), person(70, first_name=None), version=7)
     assert run(people, lines, allow_deletes=True, max_rejects=5).code == 1
     assert len(people.contacts()) == 20
+
+
+def test_a_delete_that_the_crm_refuses_is_among_the_rejects_when_its_state_goes_out(
+    people, run, person, singer
+):
+    people.faults({"operation": "delete", "nth": 1, "status": 403})
+    lines = singer(person(1, **GONE), person(2, **GONE), state={"n": 2})
+    ran = run(people, lines, allow_deletes=True, concurrency=1)
+    assert (ran.code, ran.states, ran.operations) == (1, [{"n": 2}], {"reject": 1, "delete": 1})
+    assert [record["email"] for record in ran.rejects] == ["person1@example.com"]
+    assert run(people, ran.rejects_path.read_text(), allow_deletes=True).operations == {"delete": 1}
+    assert len(people.contacts()) == 18
+
+
+def test_a_delete_whose_answer_was_lost_is_a_delete_done(people, run, person, singer):
+    people.faults({"operation": "delete", "nth": 1, "reset": "after_commit"})
+    ran = run(people, singer(person(1, **GONE)), allow_deletes=True)
+    assert (ran.code, ran.operations) == (0, {"delete": 1})
+
+
+def test_a_mirror_keeps_a_contact_that_someone_else_created_meanwhile(people, run, person, singer):
+    people.faults({"operation": "update", "nth": 1, "mutate": {"insert": [person(900)]}})
+    lines = singer(*(person(n, city="x") for n in range(15)), version=7)
+    ran = run(people, lines, allow_deletes=True)
+    assert (ran.code, ran.operations) == (0, {"update": 15, "delete": 5})
+    assert people.find("person900@example.com")["deleted_at"] is None
+
+
+def test_a_whole_version_of_associations_deletes_no_contact(people, run, singer):
+    schema = {"type": "object", "properties": {"contact_id": {}, "email": {}, "companies": {}}}
+    record = {"contact_id": 1, "email": "person1@example.com", "companies": []}
+    lines = singer(
+        record, stream="contact_associations", schema=schema, keys=("contact_id",), version=3, state={}
+    )
+    assert run(people, lines, allow_deletes=True).code == 0
+    assert len(people.contacts()) == 20

@@ -208,3 +208,13 @@ def test_no_record_and_no_token_reach_the_log(crm, command, person, singer, leve
     )
     assert crm.token not in done.stderr
     assert "SECRET" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("external_id_field", 5), ("load_method", "append-only"), ("rejects_path", 5)]
+)
+def test_a_setting_that_cannot_work_is_one_sentence(crm, run, person, singer, name, value):
+    ran = run(crm, singer(person(1)), **{name: value})
+    assert (ran.code, sum(ran.requests.values())) == (1, 0)
+    assert name in ran.errors.strip().splitlines()[-1]
+    assert "Traceback" not in ran.errors

@@ -13,7 +13,7 @@ from target_appcrm.associations import applied, plan_associations
 from target_appcrm.errors import Unwritable
 from target_appcrm.matching import match_keys, resolve
 from target_appcrm.planning import difference
-from target_appcrm.values import same_phones, same_value
+from target_appcrm.values import phones_to_send, same_number, same_phones, same_value
 
 WORDS = st.text("abcçé ", max_size=4)
 PHONES = st.lists(
@@ -65,6 +65,9 @@ def test_a_record_equal_to_its_contact_sends_nothing(fields):
         (7, {"id": 7, "label": "Gold"}),
         ("", None),
         (" São Paulo", "São Paulo"),
+        ("Rua 1\nAp. 2\n", "Rua 1\r\nAp. 2"),
+        (Decimal("19.899999999999998"), 19.9),
+        (19.899999, "19.90"),
     ],
 )
 def test_values_that_the_crm_stores_in_another_form_are_the_same(wanted, held):
@@ -72,7 +75,17 @@ def test_values_that_the_crm_stores_in_another_form_are_the_same(wanted, held):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "held"), [("a", "b"), (1, 2), (True, False), ([1], [1, 2]), ("x", None), (0, None)]
+    ("wanted", "held"),
+    [
+        ("a", "b"),
+        (1, 2),
+        (True, False),
+        ([1], [1, 2]),
+        ("x", None),
+        (0, None),
+        (19.91, "19.90"),
+        (19.94, "19.9"),
+    ],
 )
 def test_values_that_differ_do_differ(wanted, held):
     assert not same_value(wanted, held)
@@ -82,6 +95,39 @@ def test_phones_are_the_same_in_any_order_and_notation():
     ours = [{"number": "+55 (11) 98888-0000", "type": None}, {"number": "4020-4020", "type": "work"}]
     theirs = [{"number": "40204020", "type": "work"}, {"number": "+5511988880000", "type": "mobile"}]
     assert same_phones(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        [("11 99", None), ("1199", "other")],
+        [("1199", "other"), ("1199", "other")],
+        [("1199", None), ("11-99", None)],
+    ],
+)
+@pytest.mark.parametrize("held", [[], [{"id": 1, "number": "1199", "type": "work"}]])
+def test_a_phone_that_a_record_lists_twice_is_sent_once_and_then_differs_no_more(wanted, held):
+    wanted = [{"number": number, "type": kind} for number, kind in wanted]
+    sent = phones_to_send(wanted, held)
+    assert len(sent) == 1
+    assert same_phones(wanted, [{"type": "mobile", **phone} for phone in sent])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("11 3333-4444", "+551133334444", True),
+        ("011 3333-4444", "+55 11 3333-4444", True),
+        ("0055 11 3333 4444", "+551133334444", True),
+        ("551133334444", "+551133334444", True),
+        ("+1 133334444", "+44 133334444", False),
+        ("3333-4444", "3333-4445", False),
+        ("4020", "+554020", False),
+    ],
+)
+def test_a_number_without_its_country_s_prefix_is_the_number_with_it(one, other, same):
+    assert same_number(one, other) is same
+    assert same_phones([{"number": one}], [{"number": other, "type": "work"}]) is same
 
 
 SETS = st.dictionaries(st.sampled_from(ASSOCIATIONS), st.lists(st.integers(1, 5), unique=True, max_size=4))

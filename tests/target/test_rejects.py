@@ -74,3 +74,12 @@ def test_a_403_on_one_contact_refuses_that_record_and_a_403_on_a_search_stops_th
     crm.faults({"operation": ["search", "list"], "status": 403, "body": {"error": "não"}})
     ran = run(crm, singer(person(1, city="y"), state={"n": 1}))
     assert (ran.code, ran.states, len(ran.receipts)) == (1, [], 0)
+
+
+def test_a_rejects_path_that_cannot_be_written_is_told_before_anything_is_sent(
+    crm, run, person, singer, tmp_path
+):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    ran = run(crm, singer(person(1)), rejects_path=str(tmp_path / "file" / "rejects.jsonl"))
+    assert (ran.code, sum(ran.requests.values())) == (1, 0)
+    assert "rejects_path" in ran.errors.strip().splitlines()[-1]

@@ -187,3 +187,36 @@ def test_a_small_input_does_not_page_through_a_large_crm(appcrm_sandbox_factory,
     crm = appcrm_sandbox_factory(contacts=3_000)
     ran = run(crm, singer(person(1), person(2)))
     assert sum(ran.requests.values()) <= 6
+
+
+def test_records_without_a_match_key_are_created_with_one_warning_that_names_the_settings(crm, run, singer):
+    ran = run(crm, singer({"first_name": "A"}, {"first_name": "B"}, keys=[]))
+    assert (ran.code, ran.operations) == (0, {"create": 2})
+    (warning,) = [line for line in ran.errors.splitlines() if "WARNING" in line]
+    assert "match_on" in warning
+    assert "external_id_field" in warning
+
+
+def test_a_phone_finds_its_contact_however_it_is_written(crm, run, person, singer):
+    run(crm, singer(person(1, phones=[{"number": "+55 11 98888-0000", "type": "work"}])))
+    again = {"first_name": "Again", "phones": [{"number": "5511988880000", "type": "work"}]}
+    ran = run(crm, singer(again, keys=[]), match_on=["phones.number"])
+    assert (ran.operations, ran.receipts[0]["changes"]) == (
+        {"update": 1},
+        {"first_name": ["First1", "Again"]},
+    )
+
+
+def test_a_dry_run_s_earlier_plans_survive_reading_the_contact_s_associations(crm, run, person, singer):
+    run(crm, singer(person(1, city="Recife")))
+    lines = singer(person(1, city="Olinda"), person(1, city="Natal", companies=[]))
+    planned = run(crm, lines, dry_run=True)
+    done = run(crm, lines)
+    assert [receipt["changes"] for receipt in planned.receipts] == [
+        receipt["changes"] for receipt in done.receipts
+    ]
+
+
+def test_a_plan_shows_no_id_for_a_contact_that_it_would_create(crm, run, person, singer):
+    ran = run(crm, singer(person(1), person(1)), dry_run=True, mode="create_only")
+    assert [receipt["contact_id"] for receipt in ran.receipts] == [None, None]

@@ -1,0 +1,95 @@
+"""Look-ups believe that a contact is absent only on evidence: servers cap, cut and ignore what they are asked."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from appcrm.client import Page
+from target_appcrm.index import ContactIndex
+from target_appcrm.lookup import Lookups
+from target_appcrm.matching import match_keys
+from target_appcrm.settings import TargetSettings
+from target_appcrm.workers import Workers
+
+PEOPLE = 5_000
+
+
+class OddServer:
+    """A CRM whose search reads only so many values, or returns only so many rows, as the sandbox's does not."""
+
+    def __init__(self, *, most_rows=None, most_values=None):
+        self.rows = [
+            {"id": n, "first_name": "P", "email": f"p{n}@x.io", "phones": [], "cf_key": f"K{n}"}
+            for n in range(1, PEOPLE + 1)
+        ]
+        self.most_rows, self.most_values, self.requests = most_rows, most_values, 0
+
+    def search_contacts(self, text, *, search_fields, include=(), max_tries=None):  # noqa: ARG002  the client's form
+        self.requests += 1
+        field, operator = search_fields.split(":")
+        values = text.split(",")[: self.most_values] if operator == "in" else [text]
+        wanted = {value.lower() for value in values}
+        numbers = (re.fullmatch(r"[pk](\d+)(@x\.io)?", value) for value in wanted)
+        rows = [self.rows[int(n[1]) - 1] for n in numbers if n and int(n[1]) <= PEOPLE]
+        rows = [row for row in rows if row[field].lower() in wanted]
+        return sorted(rows, key=lambda row: row["id"])[: self.most_rows]
+
+    def list_contacts(self, query, page):
+        self.requests += 1
+        size = query.per_page
+        return Page(
+            rows=self.rows[(page - 1) * size : page * size],
+            page=page,
+            total=PEOPLE,
+            per_page=size,
+            last_page=-(-PEOPLE // size),
+        )
+
+
+@pytest.fixture
+def lookups(request):
+    def make(server, *match_on):
+        settings = TargetSettings(match_on=match_on)
+        workers = Workers(4)
+        request.addfinalizer(workers.close)
+        return Lookups(server, settings, workers, ContactIndex(settings.key_fields))
+
+    return make
+
+
+def keys_of(field, numbers):
+    text = "K{}" if field == "cf_key" else "P{}@x.io"
+    return [match_keys((field,), {field: text.format(n)}) for n in numbers]
+
+
+@pytest.mark.parametrize("field", ["email", "cf_key"])
+@pytest.mark.parametrize(
+    "odd",
+    [{"most_rows": 15}, {"most_rows": 25}, {"most_rows": 100}, {"most_values": 1}, {"most_values": 50}],
+    ids=str,
+)
+def test_what_is_there_is_found_and_what_is_not_is_not(lookups, field, odd):
+    server = OddServer(**odd)
+    finder = lookups(server, field)
+    for first in (1, 4_600):
+        keysets = keys_of(field, range(first, first + 800))
+        found = finder.find(keysets)
+        held = [number for keys in keysets for number in found.of(keys)]
+        assert held == list(range(first, min(first + 800, PEOPLE + 1)))
+
+
+@pytest.mark.parametrize("odd", [{}, {"most_rows": 15}, {"most_rows": 100}, {"most_values": 1}], ids=str)
+def test_as_many_records_as_contacts_cost_a_request_for_a_hundred(lookups, odd):
+    server = OddServer(**odd)
+    finder = lookups(server, "email")
+    for first in range(1, PEOPLE, 1_000):
+        finder.find(keys_of("email", range(first, first + 1_000)))
+    assert server.requests <= PEOPLE // 100 + 5
+
+
+def test_a_few_records_against_many_contacts_cost_a_few_searches(lookups):
+    server = OddServer()
+    lookups(server, "email").find(keys_of("email", [3, 999, 4_000, 70_000, 70_001]))
+    assert server.requests <= 3
