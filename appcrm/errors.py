@@ -23,6 +23,9 @@ The table at the end maps a status to its class; its sources are the vendor page
 
 from __future__ import annotations
 
+COLLECTION_CALLS = frozenset({"list", "search", "create"})
+"""Calls whose path names no contact."""
+
 
 class AppcrmError(Exception):
     """The root of all errors that these packages raise on purpose."""
@@ -58,7 +61,12 @@ class ApiError(AppcrmError):
         self.retry_after_seconds = retry_after_seconds
         self.reached_server = reached_server
         text = f"{operation} {path}: {message}"
-        super().__init__(f"{text}. {self.hint}" if self.hint else text)
+        hint = self.hint_for(operation)
+        super().__init__(f"{text}. {hint}" if hint else text)
+
+    def hint_for(self, operation: str) -> str:  # noqa: ARG002  for those that say more of some calls
+        """Return what to do about it; empty where that depends."""
+        return self.hint
 
     @property
     def outcome_unknown(self) -> bool:
@@ -138,7 +146,13 @@ class Forbidden(FatalError):
 
 
 class NotFound(FatalError):
-    """404."""
+    """404: of one contact, that it is gone; of all of them, that this is not the API."""
+
+    def hint_for(self, operation: str) -> str:
+        """Return what to do about it."""
+        if operation in COLLECTION_CALLS:
+            return "Check api_url: it must end where the API begins, such as https://acme.appcrm.com.br/api"
+        return ""
 
 
 class Conflict(FatalError):

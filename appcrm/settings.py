@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from appcrm.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 SETTINGS_SCHEMA: dict[str, dict[str, Any]] = {
     "api_url": {
@@ -112,9 +112,39 @@ class ApiSettings:
         )
 
 
+def from_environment(
+    parse: Callable[[dict[str, Any], str], dict[str, Any]], properties: Mapping[str, Any], prefix: str
+) -> dict[str, Any]:
+    """Return the settings that environment variables give.
+
+    Args:
+        parse: reads them by a JSON Schema and a prefix, and raises ``ValueError`` without saying of what.
+        properties: setting name to JSON Schema.
+        prefix: of the variables.
+
+    Raises:
+        SettingsError: a variable cannot be read. The message never holds its value.
+    """
+    try:
+        return parse({"properties": dict(properties)}, prefix)
+    except ValueError:
+        for name, schema in properties.items():
+            try:
+                parse({"properties": {name: schema}}, prefix)
+            except ValueError:  # noqa: PERF203  it happens once, and ends the run
+                kinds = schema.get("type", "text")
+                kind = kinds if isinstance(kinds, str) else next(each for each in kinds if each != "null")
+                raise SettingsError(
+                    f"{prefix}{name.upper()} cannot be read: {name} must be of type {kind}"
+                ) from None
+        raise
+
+
 def checked_api_url(value: object) -> str:
     """Return the address without a trailing slash, or say why it cannot be used."""
-    if not isinstance(value, str) or not value.strip():
+    if value is not None and not isinstance(value, str):
+        raise SettingsError("api_url must be text, such as https://acme.appcrm.com.br/api")
+    if value is None or not value.strip():
         raise SettingsError("api_url is required, such as https://acme.appcrm.com.br/api")
     text = value.strip().rstrip("/")
     try:
@@ -150,7 +180,9 @@ def is_loopback(host: str) -> bool:
 
 def checked_token(value: object) -> str:
     """Return the token without surrounding white space, or say what is wrong, without showing it."""
-    if not isinstance(value, str) or not value.strip():
+    if value is not None and not isinstance(value, str):
+        raise SettingsError("auth_token must be text: a personal access token of the CRM")
+    if value is None or not value.strip():
         raise SettingsError("auth_token is required: a personal access token of the CRM")
     return _checked_header("auth_token", value.strip())
 

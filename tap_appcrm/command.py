@@ -7,10 +7,10 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.exceptions import ConfigValidationError, MapExpressionError, StreamMapConfigError
 from singer_sdk.plugin_base import SingerCommand
 
-from appcrm.errors import AppcrmError, NotFound
+from appcrm.errors import AppcrmError
 
 if TYPE_CHECKING:
     import click
@@ -51,7 +51,9 @@ class Command(SingerCommand):
             for sentence in error.errors:
                 self.logger.error("%s", sentence)  # noqa: TRY400  a traceback says nothing more
         except AppcrmError as error:
-            self.logger.error("%s", sentence_about(error))  # noqa: TRY400  a traceback says nothing more
+            self.logger.error("%s", error)  # noqa: TRY400  a traceback says nothing more
+        except (MapExpressionError, StreamMapConfigError) as error:
+            self.logger.error("stream_maps: %s", error)  # noqa: TRY400  the same
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise
@@ -77,10 +79,3 @@ class Command(SingerCommand):
 def _close_output() -> None:
     """Keep Python from complaining again when it closes standard output."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def sentence_about(error: AppcrmError) -> str:
-    """Say what went wrong and what to change."""
-    if isinstance(error, NotFound) and error.operation == "list":
-        return f"{error}. Check api_url: it must end where the API begins, such as https://acme.appcrm.com.br/api"
-    return str(error)

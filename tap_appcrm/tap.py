@@ -9,7 +9,9 @@ from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from singer_sdk import Tap
+from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from singer_sdk.plugin_base import JSONSchemaValidator, _ConfigInput
 from singer_sdk.singerlib import Catalog
@@ -18,7 +20,7 @@ from singer_sdk.tap_base import CliTestOptionValue
 from appcrm.client import Client, ListQuery
 from appcrm.errors import AppcrmError, ConnectionFault, Forbidden, MalformedBody, NotFound, Unauthenticated
 from appcrm.schemas import load_schema
-from appcrm.settings import ApiSettings
+from appcrm.settings import ApiSettings, from_environment
 from appcrm.version import VERSION
 from tap_appcrm.command import Command, InputError
 from tap_appcrm.companion import Companion
@@ -81,6 +83,13 @@ class TapAppcrm(Tap):
         """Return the version; reading it from the installed package's metadata would take longer than a request."""
         return VERSION
 
+    @classproperty
+    def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805  the SDK's own form
+        """Settings from environment variables."""
+        cls.append_builtin_config(cls.config_jsonschema)
+        properties = cls.config_jsonschema["properties"]
+        return from_environment(parse_environment_config, properties, cls._env_var_prefix)
+
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """Check the settings; the messages never repeat a value, which may be a secret."""
         schema = self.config_jsonschema
@@ -103,7 +112,9 @@ class TapAppcrm(Tap):
             raise ConfigValidationError("the settings cannot work", errors=unique, schema=schema)
         unknown = sorted(self._config.keys() - schema["properties"].keys())
         if unknown:
-            self.logger.warning("Settings that this tap does not know, so they do nothing: %s", ", ".join(unknown))
+            self.logger.warning(
+                "Settings that this tap does not know, so they do nothing: %s", ", ".join(unknown)
+            )
         return unique
 
     @property

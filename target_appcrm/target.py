@@ -9,13 +9,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from singer_sdk import Target
+from singer_sdk.configuration._dict_config import parse_environment_config
+from singer_sdk.exceptions import MapExpressionError, StreamMapConfigError
+from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
 from singer_sdk.mapper import RemoveRecordTransform
 from singer_sdk.singerlib.json import serialize_json
 
 from appcrm.client import Client
-from appcrm.errors import AppcrmError
-from appcrm.settings import ApiSettings
+from appcrm.errors import AppcrmError, SettingsError
+from appcrm.settings import ApiSettings, from_environment
 from appcrm.version import VERSION
 from target_appcrm.deletes import Deletes
 from target_appcrm.errors import InputError, RecordBeforeSchema, RunIncomplete, UnknownStream
@@ -38,7 +41,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType
 
+    import click
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
+    from singer_sdk.plugin_base import _ConfigInput
 
     from appcrm.session import SentRequest
 
@@ -149,19 +154,27 @@ class TargetAppcrm(Target):
         if self._stopping.wait(seconds):
             raise Stopping("the run was ended")
 
+    @classproperty
+    def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805  the SDK's own form
+        """Settings from environment variables."""
+        cls.append_builtin_config(cls.config_jsonschema)
+        properties = cls.config_jsonschema["properties"]
+        return from_environment(parse_environment_config, properties, cls._env_var_prefix)
+
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """Check the settings in our own words: the SDK's messages repeat the values, secrets included."""
         try:
             ApiSettings.from_config(self.config, user_agent=self.name)
             TargetSettings.from_config(self.config)
+            if not isinstance(self.config.get("stream_maps") or {}, dict):
+                raise SettingsError("stream_maps must be an object")
         except AppcrmError as error:
             if raise_errors:
                 raise
             return [str(error)]
         known = self.config_jsonschema["properties"]
-        self.append_builtin_config(
-            self.config_jsonschema
-        )  # knows of stream_maps and all else that the SDK adds
+        # The SDK adds stream_maps and more of its own.
+        self.append_builtin_config(self.config_jsonschema)
         unknown = sorted(name for name in self.config if name not in known)
         if unknown:
             self.logger.warning(
@@ -352,4 +365,17 @@ class TargetAppcrm(Target):
             super().invoke(**options)
         except AppcrmError as error:
             cls.logger.error("%s", error)  # noqa: TRY400  the sentence says what to do, a traceback does not
-            sys.exit(1)
+        except (MapExpressionError, StreamMapConfigError) as error:
+            cls.logger.error("stream_maps: %s", error)  # noqa: TRY400  the same
+        else:
+            return
+        sys.exit(1)
+
+    @classmethod
+    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> _ConfigInput:
+        """Read the settings from files and the environment."""
+        try:
+            return super().cb_config(ctx, param, value)
+        except (OSError, ValueError, TypeError):
+            cls.logger.error("--config: %s cannot be read as a JSON object", ", ".join(value))  # noqa: TRY400  the same
+            ctx.exit(1)

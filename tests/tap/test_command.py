@@ -85,6 +85,23 @@ def test_a_setting_that_nobody_knows_is_told(tap, appcrm_sandbox):
     assert "page_sise" in ended.err
 
 
+def test_an_expression_that_is_none_names_stream_maps(tap, appcrm_sandbox):
+    ended = tap(good(appcrm_sandbox, stream_maps={"contacts": {"city": "oops(("}}))
+    assert ended.code == 1
+    assert "stream_maps" in ended.last[-1]
+
+
+def test_a_variable_that_cannot_be_read_is_named_without_its_value(monkeypatch, appcrm_sandbox):
+    monkeypatch.setenv("TAP_APPCRM_API_URL", appcrm_sandbox.url)
+    monkeypatch.setenv("TAP_APPCRM_AUTH_TOKEN", SECRET)
+    monkeypatch.setenv("TAP_APPCRM_PAGE_SIZE", "ten")
+    done = subprocess.run([*TAP, "--config=ENV", "--discover"], capture_output=True, text=True, check=False)
+    ended = Ended(done)
+    assert ended.code == 1
+    assert "TAP_APPCRM_PAGE_SIZE cannot be read: page_size must be of type integer" in ended.last[-1]
+    assert "ten" not in ended.last[-1]
+
+
 def test_a_wrong_path_names_the_setting(tap, appcrm_sandbox):
     ended = tap(good(appcrm_sandbox, api_url=appcrm_sandbox.origin + "/crm"))
     assert ended.code == 1

@@ -1,0 +1,58 @@
+"""The command line itself: what cannot be read is one sentence, and nothing is sent."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TARGET = Path(sys.executable).parent / "target-appcrm"
+
+
+def ended(*arguments, lines="", **environment):
+    done = subprocess.run(
+        [str(TARGET), *map(str, arguments)],
+        input=lines,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, **environment},
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    return done.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("content", ['{"api_url":', "", "[1]", "7", None])
+def test_a_configuration_that_is_no_json_object_is_named(tmp_path, content):
+    path = tmp_path / "config.json"
+    if content is not None:
+        path.write_text(content)
+    assert f"--config: {path} cannot be read as a JSON object" in ended("--config", path)
+    assert "cannot be read as a JSON object" in ended("--config", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "kind"),
+    [("CONCURRENCY", "ten", "integer"), ("STREAM_MAPS", "{bad", "object"), ("MAX_TRIES", "", "integer")],
+)
+def test_a_variable_that_cannot_be_read_is_named_without_its_value(setting, value, kind):
+    last = ended(
+        "--config=ENV",
+        TARGET_APPCRM_API_URL="http://127.0.0.1:9/api",
+        TARGET_APPCRM_AUTH_TOKEN="t0ken",
+        **{f"TARGET_APPCRM_{setting}": value},
+    )
+    assert f"TARGET_APPCRM_{setting} cannot be read" in last
+    assert f"must be of type {kind}" in last
+    assert not value or value not in last
+
+
+def test_an_address_that_is_not_the_apis_names_the_setting(crm, command, person, singer):
+    arguments = command(crm, api_url=crm.origin + "/crm")[1:]
+    assert "Check api_url" in ended(*arguments, lines=singer(person(1)))
