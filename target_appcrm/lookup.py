@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any
 
 from appcrm.client import MAX_PAGE_SIZE, ListQuery, Page
 from appcrm.contact import BODY_ASSOCIATIONS, normalise
@@ -19,13 +18,14 @@ from appcrm.errors import (
     SettingsError,
     Unauthenticated,
 )
-from target_appcrm.matching import EMAIL, ID, PHONE, MatchKey, bucket_of, holds, key_values
+from target_appcrm.costs import VALUES_PER_SEARCH, Costs, batches, is_paging_cheaper, is_size_worth_asking
+from target_appcrm.found import Found, Witnesses
+from target_appcrm.matching import EMAIL, ID, PHONE, MatchKey, holds, key_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from appcrm.client import Client
-    from appcrm.errors import ApiError
     from target_appcrm.index import ContactIndex
     from target_appcrm.matching import Contact
     from target_appcrm.settings import TargetSettings
@@ -33,118 +33,13 @@ if TYPE_CHECKING:
 
     Keys = tuple[MatchKey, ...]
 
-VALUES_PER_SEARCH = 100
-LONGEST_QUERY_BYTES = 6_000
-"""Of one search's encoded text; common servers take a request line of 8 KB."""
 FEWEST_FOR_IN = 3
 PROBE_TRIES = 2
 PHONE_TAIL_DIGITS = 4
-CHUNKS_EXPECTED = 3
 FEWEST_ROWS_OF_A_CAP = 10
 """No server is taken to cap its answers at fewer rows."""
 
 logger = logging.getLogger("target-appcrm")
-
-
-class Costs(NamedTuple):
-    """What is known when it is decided whether to page through the CRM.
-
-    Args:
-        keys: still to be looked up.
-        searched: searches so far in this run.
-        takes_in: whether a search takes many values; None where that is not known yet.
-        pages: of the CRM that are still to be read; None where its size is not known.
-        most_values: that a search takes, or brings back.
-    """
-
-    keys: int
-    searched: int
-    takes_in: bool | None
-    pages: int | None
-    most_values: int = VALUES_PER_SEARCH
-
-
-def searches_for(keys: int, *, takes_in: bool | None, most_values: int = VALUES_PER_SEARCH) -> int:
-    """Return how many searches so many keys take."""
-    return keys if takes_in is False else -(-keys // most_values)
-
-
-def is_paging_cheaper(costs: Costs) -> bool:
-    """Whether to read the whole CRM once instead of going on searching.
-
-    Without ``in`` a search costs a request per key, so the CRM is read as soon as that would have paid. With it,
-    searching costs no more than reading until there are more keys than contacts; a run that goes on and on is
-    switched over at twice the price, because it may also end with the next record. A server that caps its answers
-    makes searching dear, and there is likely more to come, so it is read early.
-    """
-    if costs.pages is None:
-        return False
-    now = searches_for(costs.keys, takes_in=costs.takes_in, most_values=costs.most_values)
-    if costs.takes_in is not False and costs.most_values < VALUES_PER_SEARCH // 2:
-        return costs.searched + CHUNKS_EXPECTED * now > costs.pages
-    allowed = costs.pages if costs.takes_in is False else 2 * costs.pages
-    return now > costs.pages or costs.searched + now > allowed
-
-
-def is_size_worth_asking(costs: Costs) -> bool:
-    """Whether to spend a request on the CRM's size, which is also its first page."""
-    now = searches_for(costs.keys, takes_in=costs.takes_in, most_values=costs.most_values)
-    return costs.searched + now > 1 + (costs.takes_in is False)
-
-
-def batches(values: Sequence[str], *, most: int = VALUES_PER_SEARCH) -> list[list[str]]:
-    """Split values into searches that fit a request line."""
-    found: list[list[str]] = []
-    size = 0
-    for value in values:
-        length = len(quote(value, safe="|:;,")) + 1
-        if not found or size + length > LONGEST_QUERY_BYTES or len(found[-1]) >= most:
-            found.append([])
-            size = 0
-        found[-1].append(value)
-        size += length
-    return found
-
-
-class Found:
-    """Contacts found for the keys of many records, and the keys that the server would not look up.
-
-    Args:
-        key_fields: what contacts are found by.
-    """
-
-    def __init__(self, key_fields: Sequence[str]) -> None:
-        self._key_fields = key_fields
-        self.contacts: dict[int, Contact] = {}
-        self.failed: dict[tuple[str, str], ApiError] = {}
-        self._by_bucket: dict[tuple[str, str], list[Contact]] = {}
-
-    def add(self, contacts: Iterable[Contact]) -> None:
-        """Take contacts in."""
-        for contact in contacts:
-            self.contacts[contact["id"]] = contact
-            for field in self._key_fields:
-                for value, _ in key_values(field, contact):
-                    self._by_bucket.setdefault(bucket_of(field, value), []).append(contact)
-
-    def of(self, keys: Keys) -> dict[int, Contact]:
-        """Return the contacts that any of a record's keys mean, by id."""
-        return {
-            contact["id"]: self.contacts[contact["id"]]
-            for key in keys
-            for contact in self._by_bucket.get(key.bucket, ())
-            if holds(contact, key)
-        }
-
-    def answers(self, key: MatchKey, keys: Keys) -> bool:
-        """Whether a contact that another key of the record found holds this one, too."""
-        return any(
-            holds(contact, key)
-            for other in keys
-            if other.token != key.token
-            for contact in self._by_bucket.get(other.bucket, ())
-            if holds(contact, other)
-        )
 
 
 class Lookups:
@@ -175,7 +70,7 @@ class Lookups:
         self._found = Found(settings.key_fields)
         self._is_page_one_fresh = False
         self._first_page: Page[dict[str, Any]] | None = None
-        self._samples: dict[str, str] = {}
+        self._witnesses = Witnesses(settings.key_fields)
         self._lock = threading.Lock()
         self._meanwhile: dict[int, Contact | None] | None = None
         self.is_complete = False
@@ -344,26 +239,29 @@ class Lookups:
         that is known to be there goes last, and where an answer is larger than any that was whole, what it lacks is
         asked for once more. None where the evidence speaks against the answer: the server is then asked otherwise.
         """
-        wanted = set(values)
-        asked = [key for key in keys if key.shown in wanted]
-        # A full search has no room for one; its own last value mostly is one.
-        witness = self._samples.get(field) if len(values) < VALUES_PER_SEARCH else None
+        sent = set(values)
+        asked = [key for key in keys if key.shown in sent]
+        compared = {key.value for key in asked}
+        witness = self._witnesses.beside(field, compared)
         contacts = self._search_with(field, values, witness, include=include, max_tries=max_tries)
-        self._note_samples(field, contacts)
+        self._witnesses.note(contacts)
         absent = [key for key in asked if not any(holds(contact, key) for contact in contacts)]
-        last_is_there = (bool(asked) and asked[-1] not in absent) or _holds_value(contacts, field, witness)
+        last_is_there = (
+            _is_there(contacts, field, witness) if witness else bool(asked) and asked[-1] not in absent
+        )
         most_whole = max(self._rows_proven.get(field, 0), FEWEST_ROWS_OF_A_CAP)
         if absent and not (last_is_there and len(contacts) < most_whole):
-            witness = self._samples.get(field)
+            missing = {key.value for key in absent}
+            witness = self._witnesses.beside(field, missing)
             if witness is None:
                 self._page_one(include=include)
-                witness = self._samples.get(field)
+                witness = self._witnesses.beside(field, missing)
             if witness is None or self._is_page_one_all():
                 self._takes_in[field] = False
                 return None
             rest = list(dict.fromkeys(key.shown for key in absent))
             again = self._search_with(field, rest, witness, include=include, max_tries=max_tries)
-            if not _holds_value(again, field, witness):
+            if not _is_there(again, field, witness):
                 self._takes_in[field] = False
                 return None
             if any(holds(contact, key) for key in absent for contact in again):
@@ -373,20 +271,17 @@ class Lookups:
         return contacts
 
     def _search_with(
-        self, field: str, values: list[str], witness: str | None, *, include: bool, max_tries: int | None
+        self,
+        field: str,
+        values: list[str],
+        witness: tuple[str, str] | None,
+        *,
+        include: bool,
+        max_tries: int | None,
     ) -> list[Contact]:
         """Search some values, and last one that is known to be there."""
-        asked = values if witness is None else [*(value for value in values if value != witness), witness]
+        asked = values if witness is None else [*values, witness[1]]
         return self._search(field, asked, "in", include=include, max_tries=max_tries)
-
-    def _note_samples(self, field: str, contacts: Iterable[Contact]) -> None:
-        if field in self._samples:
-            return
-        for contact in contacts:
-            for value, shown in key_values(field, contact):
-                if value and "," not in shown:
-                    self._samples[field] = shown
-                    return
 
     def _limit(self, field: str, values: int, rows: int) -> None:
         """Take note that so many values brought only so many rows, although more are there."""
@@ -494,11 +389,7 @@ class Lookups:
         if self._first_page is None or (fresh and not self._is_page_one_fresh):
             self._first_page = self._list(1, include=include)
             self._is_page_one_fresh = True
-            for contact in self._learn(self._first_page.rows):
-                for field in self._settings.key_fields:
-                    for value, shown in key_values(field, contact):
-                        if value and "," not in shown:
-                            self._samples.setdefault(field, shown)
+            self._witnesses.note(self._learn(self._first_page.rows))
             self._check_custom_keys(self._first_page.rows)
         return self._first_page
 
@@ -579,12 +470,8 @@ class Lookups:
         return [normalise(row, names) for row in rows if isinstance(row.get("id"), int)]
 
 
-def _holds_value(contacts: Iterable[Contact], field: str, shown: str | None) -> bool:
-    if shown is None:
-        return False
-    wanted = {value for contact in contacts for value, _ in key_values(field, contact)}
-    sample = key_values(field, {field: shown, "phones": [{"number": shown}]})
-    return bool(sample) and sample[0][0] in wanted
+def _is_there(contacts: Iterable[Contact], field: str, witness: tuple[str, str]) -> bool:
+    return any(value == witness[0] for contact in contacts for value, _ in key_values(field, contact))
 
 
 def _page_count(page: Page[Any]) -> int:

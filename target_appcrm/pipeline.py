@@ -18,6 +18,7 @@ from appcrm.errors import (
     ServerFault,
     Unauthenticated,
 )
+from target_appcrm.costs import VALUES_PER_SEARCH
 from target_appcrm.deletes import PlannedDelete, Tombstone
 from target_appcrm.errors import RunStopped, Unwritable
 from target_appcrm.matching import EMAIL, ID, resolve
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from target_appcrm.deletes import Deletes
-    from target_appcrm.lookup import Found, Lookups
+    from target_appcrm.found import Found
+    from target_appcrm.lookup import Lookups
     from target_appcrm.matching import Contact
     from target_appcrm.receipts import ReceiptFile
     from target_appcrm.records import Change, StreamSchema
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from target_appcrm.summary import Summary
     from target_appcrm.workers import Workers
 
-RECORDS_PER_CHUNK = 1_000
+RECORDS_PER_CHUNK = 10 * VALUES_PER_SEARCH
 CHARS_PER_CHUNK = 16_000_000
 SECONDS_BETWEEN_STATES = 30.0
 QUIET_SECONDS = 1.0

@@ -10,6 +10,7 @@ from appcrm.client import Page
 from target_appcrm.index import ContactIndex
 from target_appcrm.lookup import Lookups
 from target_appcrm.matching import match_keys
+from target_appcrm.pipeline import RECORDS_PER_CHUNK
 from target_appcrm.settings import TargetSettings
 from target_appcrm.workers import Workers
 
@@ -84,8 +85,8 @@ def test_what_is_there_is_found_and_what_is_not_is_not(lookups, field, odd):
 def test_as_many_records_as_contacts_cost_a_request_for_a_hundred(lookups, odd):
     server = OddServer(**odd)
     finder = lookups(server, "email")
-    for first in range(1, PEOPLE, 1_000):
-        finder.find(keys_of("email", range(first, first + 1_000)))
+    for first in range(1, PEOPLE, RECORDS_PER_CHUNK):
+        finder.find(keys_of("email", range(first, min(first + RECORDS_PER_CHUNK, PEOPLE + 1))))
     assert server.requests <= PEOPLE // 100 + 5
 
 
