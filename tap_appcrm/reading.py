@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from appcrm.contact import format_timestamp, parse_timestamp
 from appcrm.errors import (
@@ -44,6 +44,7 @@ PAGES_WORTH_A_PROBE = 20
 logger = logging.getLogger("tap-appcrm")
 
 Step = Rows | Checkpoint | Gone
+T = TypeVar("T")
 
 
 class Reading:
@@ -198,7 +199,7 @@ class Reading:
         # hides in the count one that did.
         position.shrank = position.shrank or position.already_there(self.run.seen) != position.total
         changes = yield from self._changes_since(position)
-        yield from prove(self.run, position, is_settled=changes.is_settled)
+        yield from _with_checkpoints(prove(self.run, position, is_settled=changes.is_settled))
         self._listed = self.run.seen
         return changes
 
@@ -297,18 +298,18 @@ class Reading:
                 known = [stamp for stamp in step.stamps if stamp is not None and stamp <= limit]
                 position.watermark = max([position.watermark or "", *known]) or None
             yield step
-        yield from prove(self.run, position, is_settled=True)
+        yield from _with_checkpoints(prove(self.run, position, is_settled=True))
         self._listed = self.run.seen
         return position.watermark
 
 
-def _with_checkpoints(walk: Generator[Rows, None, Changes]) -> Generator[Step, None, Changes]:
-    """Let the position of a read by id be written after each page of changes, too: its ids are counted in."""
+def _with_checkpoints(walk: Generator[Rows, None, T]) -> Generator[Step, None, T]:
+    """Let the position of a read by id be written after each of a later walk's pages: its ids are counted in."""
     while True:
         try:
             rows = next(walk)
         except StopIteration as end:
-            changes: Changes = end.value
-            return changes
+            found: T = end.value
+            return found
         yield rows
         yield Checkpoint()
