@@ -37,17 +37,11 @@ def first_page(run: Run, newest: SourcePage | None) -> SourcePage:
     def read(number: int) -> SourcePage:
         return run.source.rows(BY_ID, number)
 
-    def find() -> SourcePage:
-        page = seek_last(read, None if newest is None else newest.pages_told)
-        if newest is None or not page.is_full or max(newest.ids, default=0) <= max(page.ids, default=0):
-            return page
-        following = read(page.number + 1)
-        if not following.is_beyond_the_count:
-            return page
-        run.ignore_counts(following)
-        return seek_last(read, following.number)
+    def shows_the_newest(page: SourcePage) -> bool:
+        return newest is None or max(newest.ids, default=0) <= max(page.ids, default=0)
 
-    return run.workers.call(find)
+    told = None if newest is None else newest.pages_told
+    return run.workers.call(run.seek_last, read, told, shows_the_newest)
 
 
 def begin(page: SourcePage, watermark: str | None, since: str | None, filters: list[str | None]) -> Backfill:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from appcrm.contact import format_timestamp
-from tap_appcrm.pages import BY_CHANGE, seek_last
+from tap_appcrm.pages import BY_CHANGE
 from tap_appcrm.repairs import repair_ties
 from tap_appcrm.ties import TieWatch
 
@@ -85,18 +85,11 @@ def _backwards(run: Run, cutoff: str, newest: SourcePage, ties: TieWatch) -> Ite
             raise NotSorted
         return page
 
-    def find_last() -> SourcePage:
-        page = seek_last(read, newest.pages_told)
-        if not page.is_full or (page.newest or "") >= (newest.newest or ""):
-            return page
-        # The row just seen is not there: it was deleted, or the count is stale and the pages go on behind it.
-        following = read(page.number + 1)
-        if not following.is_beyond_the_count:
-            return page
-        run.ignore_counts(following)
-        return seek_last(read, following.number)
+    def shows_the_newest(page: SourcePage) -> bool:
+        # Where it does not, that row was deleted, or the count is stale and the pages go on behind it.
+        return (page.newest or "") >= (newest.newest or "")
 
-    page = run.workers.call(find_last)
+    page = run.workers.call(run.seek_last, read, newest.pages_told, shows_the_newest)
     while True:
         run.note_total(page)
         ties.see(page)

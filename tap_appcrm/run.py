@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from appcrm.contact import format_timestamp
 from appcrm.errors import AppcrmError
 from tap_appcrm.idset import IdSet
+from tap_appcrm.pages import seek_last
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from tap_appcrm.pages import Row, SourcePage
     from tap_appcrm.source import Source
@@ -142,6 +143,25 @@ class Run:
         )
         self.source.ignore_counts()
         self.total = None
+
+    def seek_last(
+        self, read: Callable[[int], SourcePage], told: int | None, is_last: Callable[[SourcePage], bool]
+    ) -> SourcePage:
+        """Return the last page, also where the server's count is stale and pages go on behind it.
+
+        Args:
+            read: reads one page.
+            told: its number as the server told it.
+            is_last: whether a full page shows what must be on the last one.
+        """
+        page = seek_last(read, told)
+        if not page.is_full or is_last(page):
+            return page
+        following = read(page.number + 1)
+        if not following.is_beyond_the_count:
+            return page
+        self.ignore_counts(following)
+        return seek_last(read, following.number)
 
     def note_total(self, page: SourcePage) -> None:
         """Remember the server's latest count."""
