@@ -46,12 +46,13 @@ def read_rate_headers(headers: Mapping[str, str], *, now_unix: float) -> RateHea
         headers: response headers, looked up without case.
         now_unix: the local time, for a server that sends no ``Date``.
     """
-    server_now = _http_date(headers.get("Date")) or now_unix
+    retry_after, reset = headers.get("Retry-After"), headers.get("X-RateLimit-Reset")
+    server_now = now_unix if retry_after is reset is None else _http_date(headers.get("Date")) or now_unix
     return RateHeaders(
         limit=_whole(headers.get("X-RateLimit-Limit")) or None,
         remaining=_whole(headers.get("X-RateLimit-Remaining")),
-        retry_after_seconds=_seconds_until(headers.get("Retry-After"), server_now),
-        reset_seconds=_seconds_until(headers.get("X-RateLimit-Reset"), server_now),
+        retry_after_seconds=_seconds_until(retry_after, server_now),
+        reset_seconds=_seconds_until(reset, server_now),
     )
 
 

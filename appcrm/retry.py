@@ -50,6 +50,26 @@ class RetryPolicy:
         Raises:
             ApiError: the last try's error.
         """
+        try:
+            return send()
+        except RetriableError as error:
+            return self._insist(error, send, idempotent=idempotent, has_answered=has_answered)
+
+    def _insist(
+        self,
+        first: RetriableError,
+        send: Callable[[], T],
+        *,
+        idempotent: bool,
+        has_answered: Callable[[], bool],
+    ) -> T:
+        """Wait and try again after a first failure; most requests never come here."""
+        failed = [first]
+
+        def first_or_again() -> T:
+            if failed:
+                raise failed.pop()
+            return send()
 
         def wait(_: Details) -> None:
             self.sleep(waits[-1])
@@ -82,7 +102,7 @@ class RetryPolicy:
             giveup=is_final,
             on_backoff=wait,
             logger=None,
-        )(send)()
+        )(first_or_again)()
 
 
 def may_be_sent_again(error: Exception, *, idempotent: bool) -> bool:

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import msgspec
-import requests
-from requests.adapters import HTTPAdapter
-from requests.structures import CaseInsensitiveDict
 
-from appcrm.errors import ApiError, ConnectionFault, RedirectRefused, SettingsError, error_for_status
+from appcrm.connections import Broken, Connections
+from appcrm.errors import ApiError, ConnectionFault, RedirectRefused, error_for_status
 from appcrm.limiter import Limiter, read_rate_headers
 from appcrm.retry import RetryPolicy
 
@@ -55,7 +53,7 @@ class Session:
     Args:
         settings: address, token and limits.
         on_request: called after each try, from the thread that made it.
-        transport: sends a prepared request; a ``requests`` adapter by default.
+        connections: to the address; made by default.
         clock: monotonic seconds.
         sleep: waits for seconds; it may raise to end a wait early.
     """
@@ -65,7 +63,7 @@ class Session:
         settings: ApiSettings,
         *,
         on_request: Callable[[SentRequest], None] | None = None,
-        transport: requests.adapters.BaseAdapter | None = None,
+        connections: Connections | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -74,18 +72,9 @@ class Session:
         self._clock = clock
         self.limiter = Limiter(settings.requests_per_minute, clock=clock, sleep=sleep)
         self._retry = RetryPolicy(settings.max_tries, settings.max_retry_wait, sleep)
-        self._transport = transport or HTTPAdapter(
-            pool_connections=1, pool_maxsize=settings.concurrency, pool_block=False
+        self._connections = connections or Connections(
+            settings.api_url, settings.concurrency, settings.request_timeout
         )
-        # A requests.Session would merge these for every request, which costs more than sending it. It would
-        # also let a netrc entry replace the token and keep cookies, which turn on Laravel's CSRF checks.
-        environment: Mapping[str, Any] = requests.Session().merge_environment_settings(
-            settings.api_url, {}, None, None, None
-        )
-        self._send_options: dict[str, Any] = {key: environment[key] for key in ("proxies", "verify", "cert")}
-        if not settings.api_url.startswith("https:"):
-            # Where nothing is to be verified, a path of certificates would still be looked at for each request.
-            self._send_options["verify"] = True
         self._headers = {
             "Accept": "application/json",
             "Accept-Encoding": "gzip, deflate",
@@ -161,29 +150,23 @@ class Session:
     def _exchange(
         self, operation: str, method: str, url: str, path: str, payload: bytes | None
     ) -> tuple[int, Mapping[str, str], bytes, RateHeaders]:
-        prepared = requests.PreparedRequest()
-        prepared.method = method
-        prepared.url = url
-        headers = dict(self._headers)
-        if payload is not None:
-            headers["Content-Type"] = "application/json"
+        headers = self._headers
         if method != "GET":
-            headers["Content-Length"] = str(len(payload or b""))
-        prepared.headers = CaseInsensitiveDict(headers)
-        prepared.body = payload
-        prepared.hooks = {"response": []}
+            headers = headers | {"Content-Length": str(len(payload or b""))}
+        if payload is not None:
+            headers = headers | {"Content-Type": "application/json"}
         sent_at = self.limiter.acquire()
         status = None
         rates = None
         try:
-            response = self._transport.send(
-                prepared, stream=False, timeout=self._settings.request_timeout, **self._send_options
-            )
-            status = response.status_code
-            rates = read_rate_headers(response.headers, now_unix=time.time())
-            body = response.content
-        except requests.RequestException as error:
-            raise _connection_error(error, operation, path, self._settings.request_timeout) from error
+            answer = self._connections.exchange(method, url, headers, payload)
+            status = answer.status
+            rates = read_rate_headers(answer.headers, now_unix=time.time())
+            body = answer.read()
+        except Broken as error:
+            raise ConnectionFault(
+                error.what, operation=operation, path=path, reached_server=error.reached_server
+            ) from error
         finally:
             self.limiter.release(sent_at, rates, rate_limited=status == 429)
             with self._count_lock:
@@ -191,7 +174,7 @@ class Session:
                 self._has_answered = self._has_answered or status is not None
             if self._on_request is not None:
                 self._on_request(SentRequest(operation, status, self._clock() - sent_at))
-        return status, response.headers, body, rates
+        return status, answer.headers, body, rates
 
 
 def _refusal(
@@ -232,37 +215,6 @@ def read_error_body(body: bytes) -> tuple[str, dict[str, list[str]]]:
         for name, texts in (errors.items() if isinstance(errors, dict) else ())
     }
     return str(message)[:LONGEST_DETAIL_CHARS], by_field
-
-
-def _connection_error(
-    error: requests.RequestException, operation: str, path: str, timeout_seconds: float
-) -> Exception:
-    """Name a failure of the line; the original text holds the whole URL, so it is not repeated."""
-    reached = True
-    if isinstance(error, requests.exceptions.SSLError):
-        return SettingsError(
-            "api_url: the server's certificate cannot be verified; "
-            "set REQUESTS_CA_BUNDLE if the network uses a certificate of its own"
-        )
-    if isinstance(error, requests.exceptions.ConnectTimeout):
-        what, reached = f"no connection within {timeout_seconds:.0f} s", False
-    elif isinstance(error, requests.exceptions.ProxyError):
-        what, reached = "the proxy refused", False
-    elif isinstance(error, requests.exceptions.Timeout):
-        what = f"no answer within {timeout_seconds:.0f} s"
-    elif isinstance(error, requests.exceptions.ConnectionError) and _never_connected(error):
-        what, reached = "cannot connect", False
-    elif isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema)):
-        return SettingsError("api_url is not a URL that can be requested")
-    else:
-        what = "the connection broke"
-    return ConnectionFault(what, operation=operation, path=path, reached_server=reached)
-
-
-def _never_connected(error: BaseException) -> bool:
-    """Whether the failure came before any byte was sent: the name did not resolve, or nothing listened."""
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    return type(reason).__name__ in ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError")
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

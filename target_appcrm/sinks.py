@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk.exceptions import InvalidJSONSchema, InvalidRecord
 from singer_sdk.sinks import BatchSink
 
+from target_appcrm.conformance import QuickValidator
 from target_appcrm.errors import InputError
 from target_appcrm.records import StreamSchema
 
@@ -48,9 +49,10 @@ class ContactsSink(BatchSink):
             InputError: the schema is none.
         """
         try:
-            return super().get_validator()
+            thorough = super().get_validator()
         except InvalidJSONSchema as error:
             raise InputError(f"the SCHEMA of stream {self.stream_name} is no valid JSON Schema") from error
+        return None if thorough is None else QuickValidator(self.schema, thorough)
 
     @property
     def max_size(self) -> int:
