@@ -11,7 +11,7 @@ import jsonschema
 import yaml
 from running import choose, config_of, discover, run
 
-TAP = [sys.executable, "-c", "from tap_appcrm.tap import TapAppcrm; TapAppcrm.cli()"]
+TAP = [sys.executable, "-c", "from tap_appcrm.start import main; main()"]
 
 
 def test_stream_maps_change_names_and_values(appcrm_sandbox):
