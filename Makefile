@@ -66,12 +66,11 @@ browser:
 demo: install $(MELTANO)/.installed ## warehouse -> CRM -> warehouse with real parts: PostgreSQL, Meltano, the sandbox
 	$(BIN)/python examples/demo/run.py
 
-test: check browser install-airflow ## everything that CI runs
+test: check browser ## everything that CI runs
 	$(BIN)/pytest -n 2 --ignore tests/field
-	$(BIN)/pytest -n 2 --dist worksteal -m "" --ignore tests/field/test_tenants.py tests/field
+	$(MAKE) test-field
 
-# A call of its own, after the others: a cluster would take the cores from all that runs beside it. The cluster of
-# Celery takes the longest, so it is here alone: the tests before it stay well under twenty minutes on two cores.
+# A call of its own, after the others: a cluster would take the cores from all that runs beside it.
 test-field: install install-airflow ## Airflow for real: dags test, standalone, and 20 accounts on Celery with a lost worker
 	$(BIN)/pytest -n 2 --dist worksteal -m "" tests/field
 
