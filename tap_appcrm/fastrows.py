@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -54,9 +54,14 @@ class _Phone(msgspec.Struct):
     type: str | None = None
 
 
-class _Reference(msgspec.Struct):
+class _Reference(msgspec.Struct, kw_only=True):
+    """A related record by its name; one without goes the long way."""
+
     id: int | None = None
-    name: str | None = None
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+
+
+COMPOUND = (_Identified, _Named)
 
 
 class FastRows:
@@ -74,7 +79,6 @@ class FastRows:
     ) -> None:
         self._moments: list[str] = []
         self._simplify: list[tuple[str, Callable[[Any], Any]]] = []
-        self._references: list[str] = []
         self._failures = 0
         custom = frozenset(custom_fields)
         fields: list[tuple[str, Any, Any]] = []
@@ -109,7 +113,6 @@ class FastRows:
         if column == "phones":
             return list[_Phone] | None if wanted == reviewed else None
         if column in NESTED_FIELDS:
-            self._references.append(field)
             return _Reference | None if wanted == reviewed else None
         if column == "tags":
             self._simplify.append((field, _names))
@@ -156,18 +159,16 @@ class FastRows:
         self._failures = 0
         for field, simplify in self._simplify:
             values = [getattr(row, field) for row in page.rows]
-            if any(_needs_simplifying(value) for value in values):
+            if _need_simplifying(values):
                 for row, value in zip(page.rows, values, strict=True):
                     if value:
                         setattr(row, field, simplify(value))
         return page
 
     def _fits(self, rows: list[Any]) -> bool:
-        """Whether every row has an id, every reference a name, and every moment has or gets the API's own form."""
-        return (
-            all(getattr(row, self._id) is not None for row in rows)
-            and all(_are_named([getattr(row, field) for row in rows]) for field in self._references)
-            and all(_are_canonical(rows, field) or _become_canonical(rows, field) for field in self._moments)
+        """Whether every row has an id, and every moment has or gets the API's own form."""
+        return None not in self.ids(rows) and all(
+            _are_canonical(rows, field) or _become_canonical(rows, field) for field in self._moments
         )
 
     def ids(self, rows: list[Any]) -> list[int]:
@@ -177,10 +178,6 @@ class FastRows:
     def stamps(self, rows: list[Any]) -> list[str | None]:
         """The canonical ``updated_at`` of rows."""
         return [getattr(row, self._stamp) for row in rows]
-
-
-def _are_named(references: list[_Reference | None]) -> bool:
-    return all(reference is None or reference.name for reference in references)
 
 
 def _are_canonical(rows: list[Any], field: str) -> bool:
@@ -203,10 +200,12 @@ def _become_canonical(rows: list[Any], field: str) -> bool:
     return True
 
 
-def _needs_simplifying(value: Any) -> bool:  # noqa: ANN401  what a column holds
-    if value.__class__ is list:
-        return any(item.__class__ in (_Identified, _Named) for item in value)
-    return value.__class__ is _Identified
+def _need_simplifying(values: list[Any]) -> bool:
+    """Whether a column holds anything but plain values."""
+    kinds = {value.__class__ for value in values}
+    if list in kinds:
+        kinds.update(item.__class__ for value in values if value.__class__ is list for item in value)
+    return not kinds.isdisjoint(COMPOUND)
 
 
 def _ids(values: list[Any]) -> list[Any]:
