@@ -91,14 +91,9 @@ def read_backfill(run: Run, position: Backfill, page: SourcePage) -> Iterator[Ro
         position: brought up to date before each checkpoint.
         page: the first page to take, just read.
     """
-    largest_total = position.total
     yield from _take(run, position, page)
     numbers = range(page.number - 1, 0, -1)
     for _, following in run.workers.in_order(lambda number: run.source.rows(BY_ID, number), numbers):
-        if following.total is not None:
-            if largest_total is not None and following.total < largest_total:
-                position.shrank = True
-            largest_total = max(largest_total or 0, following.total)
         yield from _take(run, position, following)
 
 
@@ -125,7 +120,7 @@ def prove(run: Run, position: Backfill, *, is_settled: bool) -> Generator[Rows, 
 
     Args:
         run: the read in progress.
-        position: how it began, and whether pages may have shifted.
+        position: how it began.
         is_settled: whether the run's total is of a moment up to which all that was inserted is known.
 
     Raises:
@@ -134,7 +129,7 @@ def prove(run: Run, position: Backfill, *, is_settled: bool) -> Generator[Rows, 
     inserted = len(run.seen) - position.already_there(run.seen)
     if (
         is_settled
-        and not position.shrank
+        and not run.shrank
         and position.total is not None
         and position.total + inserted == run.total == len(run.seen)
     ):

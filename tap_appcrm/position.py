@@ -45,6 +45,7 @@ class Backfill(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
         table_version: of a FULL_TABLE read.
         shrank: whether the server's count went down on the way, or the pages by id showed another number of
             contacts than it, so that pages may have shifted.
+        largest_total: the largest count that the server told on the way.
         scan_until: only where the order by ``updated_at`` is refused: what the bookmark may not pass.
     """
 
@@ -58,6 +59,7 @@ class Backfill(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     filters: list[str | None] = []
     table_version: int | None = None
     shrank: bool = False
+    largest_total: int | None = None
     scan_until: str | None = None
 
     def already_there(self, ids: IdSet) -> int:

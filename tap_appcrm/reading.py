@@ -83,6 +83,8 @@ class Reading:
         """Bring the state up to date with what was handed out so far."""
         if self._position is not None:
             self._position.seen = self.run.seen.to_text()
+            self._position.shrank = self.run.shrank
+            self._position.largest_total = self.run.largest_total
             self.state.backfill = self._position
         elif self.state.known_ids is not None and self._settings.detect_deletes:
             self.state.known_ids.update(self.run.seen)
@@ -179,7 +181,7 @@ class Reading:
             return (yield from read_changes(self.run, since, newest))
         if resumed is not None:
             position = resumed
-            self.run.seen = self.state.seen
+            self._go_on(position)
             page = None if position.rows_below == 0 else resumed_page(self.run, position)
             logger.info(
                 "%s: going on below id %d, after %d contacts",
@@ -197,11 +199,17 @@ class Reading:
             yield from read_backfill(self.run, position, page)
         # A contact of the beginning that only the changes show slipped through, or came back from the trash and
         # hides in the count one that did.
-        position.shrank = position.shrank or position.already_there(self.run.seen) != position.total
+        self.run.shrank = self.run.shrank or position.already_there(self.run.seen) != position.total
         changes = yield from self._changes_since(position)
         yield from _with_checkpoints(prove(self.run, position, is_settled=changes.is_settled))
         self._listed = self.run.seen
         return changes
+
+    def _go_on(self, position: Backfill) -> None:
+        """Take over what the interrupted read knew."""
+        self.run.seen = self.state.seen
+        self.run.shrank = position.shrank
+        self.run.largest_total = position.largest_total or position.total
 
     def _changes_since(self, position: Backfill) -> Generator[Step, None, Changes]:
         """Read what changed while pages by id were read, until it holds still for the length of a walk."""
@@ -287,7 +295,7 @@ class Reading:
             position.scan_until = until or ""
         else:
             position = resumed
-            self.run.seen = self.state.seen
+            self._go_on(position)
         position.table_version = self.table_version
         self.run.keeps_from = None
         if self.mode != INCREMENTAL:

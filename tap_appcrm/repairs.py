@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from appcrm.contact import as_id, canonical_timestamp
 from tap_appcrm.pages import BY_CHANGE, BY_ID
 from tap_appcrm.run import Rows, Unproven
-from tap_appcrm.sweep import Sweep, sweep
+from tap_appcrm.sweep import sweep
+from tap_appcrm.ties import TieGroup, TieSearch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from tap_appcrm.pages import SourcePage
     from tap_appcrm.run import Run
-    from tap_appcrm.ties import TieGroup
 
 MAX_ROUNDS = 3
 
@@ -43,22 +43,12 @@ def repair_ties(run: Run, groups: list[TieGroup]) -> Iterator[Rows]:
     if not open_groups:
         return
     for _ in range(MAX_ROUNDS):
-        found = sweep(
-            run,
-            lambda contact_id, stamp: stamp in open_groups and contact_id not in open_groups[stamp].ids,
-            lambda so_far: _accounts_for(open_groups, so_far),
-        )
+        search = TieSearch(open_groups)
+        found = sweep(run, search.wants, search.has_all)
         yield from fetch(run, found.wanted)
         if found.stopped_early or found.is_sound:
             return
     raise unproven(run, "rows with the same updated_at could not all be found")
-
-
-def _accounts_for(groups: Mapping[str, TieGroup], so_far: Sweep) -> bool:
-    """Whether as many rows are known as the groups took up positions."""
-    return sum(len(group.ids) for group in groups.values()) + len(so_far.wanted) >= sum(
-        group.shown for group in groups.values()
-    )
 
 
 def _page_around(run: Run, group: TieGroup) -> SourcePage | None:

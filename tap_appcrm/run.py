@@ -103,6 +103,9 @@ class Run:
         """Versions from this moment on are remembered; None for none."""
         self.total: int | None = None
         """Contacts in the CRM, as the server last told."""
+        self.largest_total: int | None = None
+        self.shrank = False
+        """Whether contacts may have gone meanwhile, so that pages may have shifted."""
         self.repaired = 0
         self._server_time = ""
 
@@ -164,6 +167,8 @@ class Run:
         return seek_last(read, following.number)
 
     def note_total(self, page: SourcePage) -> None:
-        """Remember the server's latest count."""
+        """Remember the server's latest count, and whether it ever went down."""
         if page.total is not None:
             self.total = page.total
+            self.shrank = self.shrank or page.total < (self.largest_total or 0)
+            self.largest_total = max(page.total, self.largest_total or 0)

@@ -65,7 +65,6 @@ def _sweep(run: Run, wanted: Callable[[int, str | None], bool], enough: Callable
     page = seek_last(run.source.stamps, told)
     right: SourcePage | None = None
     result.first_total = page.total
-    looks = 0
     while True:
         if right is not None:
             _compare_totals(result, right, page)
@@ -74,24 +73,41 @@ def _sweep(run: Run, wanted: Callable[[int, str | None], bool], enough: Callable
             result.stopped_early = True
             return result
         if right is not None and _rose(right, page):
-            # Something came in, perhaps on the left, and pushed rows across the boundary into the page that
-            # was read before: look there again, and again here if it goes on.
-            again = run.source.stamps(right.number)
-            _compare_totals(result, page, again)
-            _take(result, again, None, wanted)
-            if _rose(page, again) or _fell(page, again):
-                if looks < MOST_LOOKS:
-                    looks += 1
-                    right, page = again, run.source.stamps(page.number)
-                    continue
-                # It does not hold still. What comes in at the end moves nothing here, and then this is still seen.
-                if not set(right.ids) & set(again.ids):
-                    result.in_order = False
-        looks = 0
+            page = _look_again(run, result, right, page, wanted)
         if page.number == 1:
             result.last_total = page.total
             return result
         right, page = page, run.source.stamps(page.number - 1)
+
+
+def _look_again(
+    run: Run,
+    result: Sweep,
+    right: SourcePage,
+    page: SourcePage,
+    wanted: Callable[[int, str | None], bool],
+) -> SourcePage:
+    """Read both pages at a boundary anew, because something came in; return the left one.
+
+    It may have come in on the left, and pushed rows across the boundary into the page that was read before. Both are
+    read, for a delete between two answers can pull a row back. Where they show what they did, it came in at the end;
+    where the right one shows older contacts only, rows may have been pushed past it.
+    """
+    for _ in range(MOST_LOOKS):
+        again = run.source.stamps(right.number)
+        _compare_totals(result, page, again)
+        _take(result, again, None, wanted)
+        page_again = run.source.stamps(page.number)
+        _compare_totals(result, again, page_again)
+        _take(result, page_again, again, wanted)
+        if again.ids and right.ids and again.ids[-1] < right.ids[0]:
+            break
+        is_same = page_again.ids == page.ids and again.ids[: len(right.ids)] == right.ids
+        if is_same or not _rose(again, page_again):
+            return page_again
+        right, page = again, page_again
+    result.in_order = False
+    return page
 
 
 def _take(
@@ -119,7 +135,3 @@ def _compare_totals(result: Sweep, before: SourcePage, after: SourcePage) -> Non
 
 def _rose(before: SourcePage, after: SourcePage) -> bool:
     return before.total is not None and after.total is not None and after.total > before.total
-
-
-def _fell(before: SourcePage, after: SourcePage) -> bool:
-    return before.total is not None and after.total is not None and after.total < before.total

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tap_appcrm.pages import SourcePage
+    from tap_appcrm.sweep import Sweep
 
 
 @dataclass
@@ -69,3 +73,27 @@ class TieWatch:
         if self._group is not None and self._group.is_suspicious:
             self.suspicious.append(self._group)
         self._group = None
+
+
+class TieSearch:
+    """Which rows of groups, of those that were not shown, a sweep has come upon so far."""
+
+    def __init__(self, groups: Mapping[str, TieGroup]) -> None:
+        self._groups = groups
+        self._found: defaultdict[str, set[int]] = defaultdict(set)
+
+    def wants(self, contact_id: int, stamp: str | None) -> bool:
+        """Whether this is such a row."""
+        if stamp is None or stamp not in self._groups or contact_id in self._groups[stamp].ids:
+            return False
+        self._found[stamp].add(contact_id)
+        return True
+
+    def has_all(self, _so_far: Sweep) -> bool:
+        """Whether of each group as many rows are known as it took up positions.
+
+        Each by itself: rows that come into one group this very second must not stand in for another's.
+        """
+        return all(
+            len(group.ids) + len(self._found[stamp]) >= group.shown for stamp, group in self._groups.items()
+        )
