@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from appcrm.contact import format_timestamp
+from appcrm.contact import format_timestamp, parse_timestamp
 from tap_appcrm.pages import BY_CHANGE
 from tap_appcrm.repairs import repair_ties
 from tap_appcrm.ties import TieWatch
@@ -107,6 +107,15 @@ def _ascending(page: SourcePage, cutoff: str) -> list[int]:
     """Indices of the rows at or after the cutoff, oldest first; those without ``updated_at`` lead."""
     wanted = [index for index, stamp in enumerate(page.stamps) if stamp is None or stamp >= cutoff]
     return sorted(wanted, key=lambda index: page.stamps[index] or "")
+
+
+def days_ahead(bookmark: str | None, page: SourcePage) -> int:
+    """How many days a bookmark lies past the server's clock, where no contact on the page reaches it; else 0."""
+    moment = parse_timestamp(bookmark)
+    if moment is None or page.server_time is None or (page.newest or "") >= (bookmark or ""):
+        return 0
+    ahead = moment - page.server_time
+    return ahead.days if ahead > FUTURE_TOLERANCE else 0
 
 
 def bookmark_of(page: SourcePage) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from appcrm.client import ListQuery
-from appcrm.contact import canonical_timestamp, is_custom_field
+from appcrm.contact import canonical_timestamp, is_custom_field, option_value
 from appcrm.schemas import load_schema
 
 if TYPE_CHECKING:
@@ -77,10 +77,10 @@ def nullable(schema: Schema) -> Schema:
 
 def inferred(values: Iterable[Any]) -> Schema:
     """Return the JSON Schema of a custom field from values of it: the narrowest that takes them all."""
-    present = [_option(value) for value in values if value is not None]
+    present = [option_value(value) for value in values if value is not None]
     kinds = {_kind(value) for value in present}
     if kinds == {"list"}:
-        items = [_option(item) for value in present for item in value if item is not None]
+        items = [item for value in present if isinstance(value, list) for item in value if item is not None]
         return {
             "type": ["array", "null"],
             "items": inferred(items) if items else {"type": ["integer", "null"]},
@@ -93,10 +93,6 @@ def inferred(values: Iterable[Any]) -> Schema:
         return {"type": ["string", "null"], "format": "date-time"}
     name = kinds.pop() if len(kinds) == 1 else "string"
     return {"type": ["string" if name in ("moment", "list") else name, "null"]}
-
-
-def _option(value: Any) -> Any:  # noqa: ANN401  any JSON value
-    return value["id"] if isinstance(value, dict) and "id" in value else value
 
 
 def _kind(value: object) -> str:

@@ -19,11 +19,11 @@ from appcrm.errors import (
     Unauthenticated,
 )
 from tap_appcrm.backfill import Checkpoint, begin, first_page, prove, read_backfill, resumed_page
-from tap_appcrm.changes import Changes, NotSorted, bookmark_of, read_changes
+from tap_appcrm.changes import Changes, NotSorted, bookmark_of, days_ahead, read_changes
 from tap_appcrm.deletes import Gone, find_deletes
 from tap_appcrm.idset import IdSet
 from tap_appcrm.pages import BY_CHANGE, NEWEST_FIRST
-from tap_appcrm.position import Backfill, OrderRefused
+from tap_appcrm.position import Backfill, OrderRefused, StateError
 from tap_appcrm.run import FilterRefused, Rows, Run
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ class Reading:
 
         Raises:
             ApiError: the API refused or failed.
+            StateError: the bookmark lies where no change can be after it.
             Unproven: the read may be incomplete.
         """
         bookmark = yield from self._walk()
@@ -148,6 +149,7 @@ class Reading:
             return (yield from self._scan(None))
         try:
             if self.mode == INCREMENTAL:
+                self._check_bookmark(newest)
                 changes = yield from read_changes(self.run, self._cutoff(self.bookmark_before), newest)
                 self._listed = IdSet(newest.ids) if newest.is_whole_table else None
             else:
@@ -156,6 +158,17 @@ class Reading:
             self._refuse("its rows come in another order")
             return (yield from self._scan(None))
         return changes.bookmark
+
+    def _check_bookmark(self, page: SourcePage) -> None:
+        """Refuse to read nothing, run after run, until a bookmark in the future has come."""
+        days = days_ahead(self.bookmark_before, page)
+        if days:
+            raise StateError(
+                f"state of stream {self.run.stream}: its bookmark {self.bookmark_before} lies {days} days past the "
+                f"server's clock, and no contact reaches it: nothing would be read until then. Set "
+                f"bookmarks.{self.run.stream}.replication_key_value to a moment before the first change that is "
+                "missing, or remove the stream from the state (meltano run --full-refresh) to read everything again"
+            )
 
     def _cutoff(self, moment: str | None) -> str:
         """The moment from which rows are read: before the bookmark, for rows that were committed late."""
@@ -289,6 +302,8 @@ class Reading:
         """
         since = self._cutoff(self.bookmark_before) if self.mode == INCREMENTAL else self._since
         page = self._first_of_scan(resumed)
+        if self.mode == INCREMENTAL:
+            self._check_bookmark(page)
         if resumed is None:
             until = page.newest if page.server_time is None else format_timestamp(page.server_time)
             position = begin(page, None, since, self._settings.filters)

@@ -11,7 +11,7 @@ from appcrm.errors import SettingsError
 from appcrm.settings import REQUIRED_SETTINGS, SETTINGS_SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 TAP_SETTINGS_SCHEMA: dict[str, dict[str, Any]] = {
     "start_date": {
@@ -84,6 +84,9 @@ TAP_SETTINGS_SCHEMA: dict[str, dict[str, Any]] = {
     },
 }
 
+KINDS = ("array", "boolean", "integer", "null", "number", "object", "string")
+"""The types of JSON Schema."""
+
 CONFIG_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": SETTINGS_SCHEMA | TAP_SETTINGS_SCHEMA,
@@ -113,7 +116,7 @@ class TapSettings:
         """Read the tap's settings from a validated configuration.
 
         Raises:
-            SettingsError: ``start_date`` is no moment.
+            SettingsError: ``start_date`` is no moment, or ``custom_fields`` hold what is no JSON Schema.
         """
 
         def value(name: str) -> Any:  # noqa: ANN401  each setting has its own type
@@ -126,6 +129,9 @@ class TapSettings:
             start_date = canonical_timestamp(str(value("start_date")))
             if start_date is None:
                 raise SettingsError("start_date must be a date or a timestamp, such as 2026-01-23T00:00:00Z")
+        for name, schema in value("custom_fields").items():
+            for mistake in schema_mistakes(schema, f"custom_fields.{name}"):
+                raise SettingsError(mistake)
         return cls(
             start_date=start_date,
             page_size=value("page_size"),
@@ -145,6 +151,25 @@ class TapSettings:
     def filters(self) -> list[str | None]:
         """What narrows the contacts that a read can see."""
         return [self.query, self.search_fields, self.search_match]
+
+
+def schema_mistakes(schema: object, path: str) -> Iterator[str]:
+    """Yield what keeps the types of a JSON Schema from being used, each with its place in the settings."""
+    if not isinstance(schema, dict):
+        yield f"{path} must be a JSON Schema, an object"
+        return
+    kinds = schema.get("type", [])
+    names = kinds if isinstance(kinds, list) else [kinds]
+    if not all(name in KINDS for name in names):
+        yield f"{path}.type must be one of {', '.join(KINDS)}, or a list of them"
+    if "items" in schema:
+        yield from schema_mistakes(schema["items"], f"{path}.items")
+    properties = schema.get("properties", {})
+    if not isinstance(properties, dict):
+        yield f"{path}.properties must be an object"
+        return
+    for name, inner in properties.items():
+        yield from schema_mistakes(inner, f"{path}.properties.{name}")
 
 
 def setting_error(path: Iterable[object], rule: str, wanted: object) -> str:

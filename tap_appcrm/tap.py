@@ -147,6 +147,18 @@ class TapAppcrm(Tap):
             ContactAssociationsStream(self, load_schema("contact_associations")),
         ]
 
+    def tell_of_empty_selection(self) -> None:
+        """Say so where the catalog selects nothing: that is allowed, and seldom meant."""
+        if any(stream.selected for stream in self.streams.values()):
+            return
+        named = () if self.input_catalog is None else self.input_catalog.keys()
+        unknown = sorted(set(named) - set(STREAM_ORDER))
+        self.logger.warning(
+            "The catalog selects no stream of this tap, so nothing is read%s. Select %s in it, or run discovery again",
+            f" (it does not know {', '.join(unknown)})" if unknown else "",
+            " or ".join(STREAM_ORDER),
+        )
+
     def _sample(self) -> list[dict[str, Any]]:
         return list(sampled_rows(self.client, self.settings))
 
@@ -238,6 +250,7 @@ class TapAppcrm(Tap):
             state=None if state is None else read_json(state, "state"),
             catalog=None if catalog is None else read_catalog(catalog),
         )
+        tap.tell_of_empty_selection()
         tap.sync_all()
         sys.stdout.flush()
 

@@ -56,6 +56,14 @@ WRONG = {
     "pages too large": ({"page_size": 101}, "page_size must be at most 100"),
     "a date that is none": ({"start_date": "soon"}, "start_date"),
     "fields that are no schemas": ({"custom_fields": {"cf_a": "text"}}, "custom_fields.cf_a"),
+    "fields of a type that there is not": (
+        {"custom_fields": {"cf_a": {"type": ["txt", "null"]}}},
+        "custom_fields.cf_a.type must be one of array, boolean",
+    ),
+    "items of a type that there is not": (
+        {"custom_fields": {"cf_a": {"type": "array", "items": {"type": 7}}}},
+        "custom_fields.cf_a.items.type must be one of",
+    ),
 }
 
 
@@ -77,6 +85,33 @@ def test_a_field_that_cannot_be_searched_names_the_setting_and_blames_no_order(t
     assert ended.code == 1
     assert "search_fields" in ended.last[-1]
     assert "refuses order" not in ended.err
+
+
+def test_a_declared_field_is_refused_alike_with_a_catalog_and_without(tap, appcrm_sandbox, tmp_path):
+    catalog = tmp_path / "catalog.json"
+    catalog.write_text(tap(good(appcrm_sandbox), "--discover").out)
+    wrong = good(appcrm_sandbox, custom_fields={"cf_a": {"type": "text"}})
+    ways = [tap(wrong, "--discover"), tap(wrong, "--catalog", catalog)]
+    assert [ended.code for ended in ways] == [1, 1]
+    assert all("custom_fields.cf_a.type" in "".join(ended.last) for ended in ways)
+
+
+@pytest.mark.parametrize("rename", ["people", None])
+def test_a_catalog_that_selects_nothing_reads_nothing_and_is_told(tap, appcrm_sandbox, tmp_path, rename):
+    found = json.loads(tap(good(appcrm_sandbox), "--discover").out)
+    for entry in found["streams"]:
+        if rename:
+            entry["tap_stream_id"] = entry["stream"] = rename
+        else:
+            entry["metadata"] = [{"breadcrumb": [], "metadata": {"selected": False}}]
+    (tmp_path / "catalog.json").write_text(json.dumps(found))
+    ended = tap(good(appcrm_sandbox), "--catalog", tmp_path / "catalog.json")
+    assert (ended.code, ended.out) == (0, "")
+    told = [line for line in ended.err.splitlines() if "WARNING" in line]
+    assert len(told) == 1
+    assert "selects no stream" in told[0]
+    assert "contacts or contact_associations" in told[0]
+    assert (rename or "contacts") in told[0]
 
 
 def test_a_setting_that_nobody_knows_is_told(tap, appcrm_sandbox):

@@ -214,6 +214,7 @@ def test_the_short_way_and_the_long_way_make_the_same_records(rows):
         ([{"id": 3, "name": "Ouro"}], {"type": ["integer", "null"]}),
         ([[{"id": 3}], []], {"type": ["array", "null"], "items": {"type": ["integer", "null"]}}),
         ([[]], {"type": ["array", "null"], "items": {"type": ["integer", "null"]}}),
+        ([{"id": [3], "name": "Ouro"}], {"type": ["object", "null"]}),
     ],
 )
 def test_a_custom_field_gets_the_narrowest_type_that_takes_its_sample(values, schema):

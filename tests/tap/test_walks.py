@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from appcrm.contact import format_timestamp
 from appcrm.errors import BadRequest, ServerFault, Unauthenticated
 from tap_appcrm.backfill import Checkpoint
-from tap_appcrm.position import Backfill, StreamState
+from tap_appcrm.position import Backfill, StateError, StreamState
 from tap_appcrm.reading import Reading
 from tap_appcrm.run import Rows, Run, Unproven
 from tap_appcrm.settings import TapSettings
@@ -366,6 +366,30 @@ def test_a_contact_dated_far_in_the_future_is_read_and_does_not_poison_the_bookm
     assert 7 in told.ids
     assert told.state.bookmark == state.bookmark
     assert "Contact 7" in caplog.text
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_bookmark_that_no_contact_will_reach_for_days_is_an_error_that_says_what_to_do(refused):
+    crm = crm_with(25)
+    crm.refuses_order = REFUSALS[0] if refused else None
+    ahead = {"replication_key_value": format_timestamp(crm.now + timedelta(days=3, hours=1))}
+    said = r"stream contacts.* 3 days past .*bookmarks\.contacts\.replication_key_value"
+    with pytest.raises(StateError, match=said):
+        read(crm, StreamState.parse("contacts", ahead))
+    assert len(crm.requests) == (3 if refused else 1), "no more than such a run takes anyway"
+
+
+def test_a_bookmark_a_few_hours_past_the_servers_clock_is_taken():
+    crm = crm_with(25)
+    ahead = {"replication_key_value": format_timestamp(crm.now + timedelta(hours=20))}
+    assert read(crm, StreamState.parse("contacts", ahead)).ids == []
+
+
+def test_a_bookmark_that_a_contact_reaches_is_taken_whatever_the_servers_clock_says():
+    crm = crm_with(25)
+    state = settled(crm)
+    crm.now = EPOCH - timedelta(days=400)
+    assert read(crm, state).ids == [25]
 
 
 def test_a_page_that_is_all_in_the_future_is_trusted():
