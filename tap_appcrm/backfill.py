@@ -31,14 +31,15 @@ def first_page(run: Run, newest: SourcePage | None) -> SourcePage:
     Args:
         run: the read in progress.
         newest: the page of those changed last, if there is one. An id that is newer than the last page by id
-            was inserted just now, or the server's count is stale and hides a part of the table.
+            was inserted just now, or the server's count is stale and hides a part of the table. Without it, a last
+            page that is full is looked behind.
     """
 
     def read(number: int) -> SourcePage:
         return run.source.rows(BY_ID, number)
 
     def shows_the_newest(page: SourcePage) -> bool:
-        return newest is None or max(newest.ids, default=0) <= max(page.ids, default=0)
+        return newest is not None and max(newest.ids, default=0) <= max(page.ids, default=0)
 
     told = None if newest is None else newest.pages_told
     return run.workers.call(run.seek_last, read, told, shows_the_newest)

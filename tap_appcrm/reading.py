@@ -150,6 +150,8 @@ class Reading:
         try:
             if self.mode == INCREMENTAL:
                 self._check_bookmark(newest)
+            newest = self._doubted(newest)
+            if self.mode == INCREMENTAL:
                 changes = yield from read_changes(self.run, self._cutoff(self.bookmark_before), newest)
                 self._listed = IdSet(newest.ids) if newest.is_whole_table else None
             else:
@@ -158,6 +160,18 @@ class Reading:
             self._refuse("its rows come in another order")
             return (yield from self._scan(None))
         return changes.bookmark
+
+    def _doubted(self, newest: SourcePage) -> SourcePage:
+        """Look behind a page that is full to the brim with all that the server counts: the count may be stale."""
+        is_enough = self.mode == INCREMENTAL and newest.reaches_before(self._cutoff(self.bookmark_before))
+        if is_enough or not (newest.is_whole_table and newest.ids and newest.is_full):
+            return newest
+        following = self.run.workers.call(self.run.source.rows, NEWEST_FIRST, newest.number + 1)
+        # A server that knows no pages sends the same one again.
+        if not following.is_beyond_the_count or set(following.ids) == set(newest.ids):
+            return newest
+        self.run.ignore_counts(following)
+        return newest.without_counts()
 
     def _check_bookmark(self, page: SourcePage) -> None:
         """Refuse to read nothing, run after run, until a bookmark in the future has come."""

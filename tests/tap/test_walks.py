@@ -82,8 +82,16 @@ def test_nothing_changed_is_one_request():
 
 
 def test_a_table_of_one_page_is_one_request():
+    crm = crm_with(9)
+    assert sorted(read(crm).ids) == list(range(1, 10))
+    assert len(crm.requests) == 1
+
+
+def test_a_table_that_fills_a_page_to_the_brim_is_one_request_more_and_only_the_first_time():
     crm = crm_with(10)
-    assert sorted(read(crm).ids) == list(range(1, 11))
+    state = settled(crm)
+    assert len(crm.requests) == 2
+    read(crm, state)
     assert len(crm.requests) == 1
 
 
@@ -105,7 +113,7 @@ def test_changes_cost_their_pages_and_two_more_requests_at_most(total, changed, 
     told = read(crm, state)
     expected = set(range(1, min(changed, total) + 1))
     assert expected <= set(told.ids)
-    fits = len(expected) + 1 < page_size or total <= page_size
+    fits = len(expected) + 1 < page_size or total < page_size
     assert len(crm.requests) <= (1 if fits else math.ceil(len(set(told.ids)) / page_size) + 2)
 
 
@@ -296,7 +304,7 @@ def test_a_server_whose_count_is_wrong_is_unproven_and_the_bookmark_stays():
     assert state.bookmark is None
 
 
-@pytest.mark.parametrize("counted", [1, 20, 70])
+@pytest.mark.parametrize("counted", [1, 10, 20, 70])
 @pytest.mark.parametrize("contacts", [71, 80])
 def test_a_count_that_is_too_low_hides_nothing(contacts, counted):
     crm = crm_with(contacts, page_size=10)
@@ -315,6 +323,27 @@ def test_a_count_that_is_too_low_hides_nothing(contacts, counted):
     mark = format_timestamp(EPOCH + timedelta(seconds=contacts - 35))
     told = read(crm, StreamState.parse("contacts", {"replication_key_value": mark}))
     assert sorted(told.ids) == list(range(contacts - 34, contacts + 1))
+
+
+def test_a_count_of_one_full_page_hides_nothing_from_a_scan_by_id():
+    crm = crm_with(45, page_size=10)
+    crm.refuses_order = REFUSALS[0]
+    honest = crm.page
+
+    def stale(*asked):
+        page = honest(*asked)
+        return dataclasses.replace(page, total=10, last_page=1) if crm.tells_totals else page
+
+    crm.page = stale
+    assert sorted(set(read(crm).ids)) == list(range(1, 46))
+
+
+def test_a_server_that_knows_no_pages_and_counts_one_full_page_is_believed():
+    crm = crm_with(10)
+    honest = crm.page
+    crm.page = lambda order, number, size: dataclasses.replace(honest(order, 1, size), number=number)
+    assert sorted(read(crm).ids) == list(range(1, 11))
+    assert len(crm.requests) == 2
 
 
 def _with_total(page, total):
