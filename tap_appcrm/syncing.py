@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tap_appcrm.reading import Reading
     from tap_appcrm.streams import AppcrmStream
 
-RECORDS_BETWEEN_STATES = 1000
+RECORDS_BETWEEN_STATES = 500
 SECONDS_BETWEEN_STATES = 30.0
 DELETED_AT = "_sdc_deleted_at"
 

@@ -267,8 +267,8 @@ def test_sigkill_loses_nothing_and_costs_what_came_after_the_last_state(slow, tm
     lines = written(tmp_path)
     again = go_on(tmp_path, slow, lines)
     assert set(ids(lines)) | set(again) == {row["id"] for row in slow.contacts()}
-    # A STATE stands at least every thousand records.
-    assert len(ids(lines)) + len(again) <= 5000 + 1100
+    # A STATE stands at least every five hundred records.
+    assert len(ids(lines)) + len(again) <= 5000 + 600
 
 
 def test_a_loader_that_dies_ends_the_tap_with_a_sentence(slow, tmp_path):
