@@ -46,6 +46,7 @@ class Backfill(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
         shrank: whether the server's count went down on the way, or the pages by id showed another number of
             contacts than it, so that pages may have shifted.
         largest_total: the largest count that the server told on the way.
+        at_watermark: of those read so far, the ids whose version of the watermark's second was emitted, packed.
         scan_until: only where the order by ``updated_at`` is refused: what the bookmark may not pass.
     """
 
@@ -60,6 +61,7 @@ class Backfill(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     table_version: int | None = None
     shrank: bool = False
     largest_total: int | None = None
+    at_watermark: str | None = None
     scan_until: str | None = None
 
     def already_there(self, ids: IdSet) -> int:
@@ -114,6 +116,9 @@ class StreamState:
         self.table_version = own.table_version
         self.seen = IdSet() if own.backfill is None else IdSet.from_text(own.backfill.seen)
         """Contacts that an interrupted read by id has emitted."""
+        packed = None if own.backfill is None else own.backfill.at_watermark
+        self.at_watermark = IdSet() if packed is None else IdSet.from_text(packed)
+        """Those of them whose version of the watermark's second it has emitted."""
         self.known_ids = None if own.known_ids is None else IdSet.from_text(own.known_ids)
         self.unlisted_ids = None if own.unlisted_ids is None else IdSet.from_text(own.unlisted_ids)
 

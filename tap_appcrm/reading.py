@@ -85,6 +85,8 @@ class Reading:
             self._position.seen = self.run.seen.to_text()
             self._position.shrank = self.run.shrank
             self._position.largest_total = self.run.largest_total
+            at_watermark = self.run.emitted.of(self._position.watermark)
+            self._position.at_watermark = at_watermark.to_text() if at_watermark else None
             self.state.backfill = self._position
         elif self.state.known_ids is not None and self._settings.detect_deletes:
             self.state.known_ids.update(self.run.seen)
@@ -237,6 +239,8 @@ class Reading:
         self.run.seen = self.state.seen
         self.run.shrank = position.shrank
         self.run.largest_total = position.largest_total or position.total
+        for contact_id in self.state.at_watermark:
+            self.run.emitted.add(contact_id, position.watermark)
 
     def _changes_since(self, position: Backfill) -> Generator[Step, None, Changes]:
         """Read what changed while pages by id were read, until it holds still for the length of a walk."""

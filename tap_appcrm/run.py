@@ -74,6 +74,10 @@ class Versions:
             ids = self._ids[stamp] = IdSet()
         return ids.add(contact_id)
 
+    def of(self, moment: str | None) -> IdSet:
+        """Ids of which the version of a moment is remembered."""
+        return self._ids.get(moment, IdSet())
+
     def __len__(self) -> int:
         """How many moments are remembered."""
         return len(self._ids)

@@ -581,6 +581,18 @@ def test_an_interrupted_backfill_goes_on_and_reads_little_again():
     assert len(crm.requests) <= 10 + 4
 
 
+def test_where_all_share_one_second_an_interrupted_backfill_goes_on_and_emits_little_again():
+    crm = crm_with(500, page_size=20, seconds_apart=0)
+    chance = random.Random(1)  # noqa: S311  not for secrets
+    crm.shuffle = lambda ids: chance.sample(ids, len(ids))
+    first = read(crm, stop_after=240)
+    crm.touch(400)
+    second = read(crm, first.state)
+    assert set(first.ids) | set(second.ids) == set(range(1, 501))
+    assert len(first.ids) + len(second.ids) <= 500 + 1
+    assert (400, crm.alive[400]["updated_at"]) in zip(second.ids, second.stamps, strict=True)
+
+
 def test_checkpoints_go_on_while_the_changes_since_a_backfill_are_read():
     crm = crm_with(60, page_size=5, seconds_apart=0)
     settings = TapSettings.from_config({"page_size": 5})
