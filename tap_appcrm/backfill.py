@@ -102,9 +102,8 @@ def _take(run: Run, position: Backfill, page: SourcePage) -> Iterator[Rows | Che
     run.note_total(page)
     wanted = []
     for index, contact_id in enumerate(page.ids):
-        if contact_id in run.seen:
+        if not run.seen.add(contact_id):
             continue
-        run.seen.add(contact_id)
         stamp = page.stamps[index]
         if stamp is None or position.since is None or stamp >= position.since:
             wanted.append(index)
