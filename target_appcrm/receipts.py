@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import IO, TYPE_CHECKING, Any
 
@@ -13,6 +13,8 @@ from target_appcrm.lines import encode_line, open_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from target_appcrm.matching import Contact
 
 STREAM = "appcrm_receipts"
 
@@ -37,6 +39,14 @@ class Receipt:
     status: int | None = None
     requests: int = 0
     cause: str | None = None
+
+
+@dataclass
+class Outcome:
+    """What came of one record: its receipts, and the contact as it is now, where there is one."""
+
+    receipts: list[Receipt] = field(default_factory=list)
+    contact: Contact | None = None
 
 
 def shown_id(contact_id: int) -> int | None:

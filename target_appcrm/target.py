@@ -20,6 +20,7 @@ from appcrm.client import Client
 from appcrm.errors import AppcrmError, SettingsError
 from appcrm.settings import ApiSettings, from_environment
 from appcrm.version import VERSION
+from target_appcrm.applying import Applier, Stopping
 from target_appcrm.deletes import Deletes
 from target_appcrm.errors import InputError, RecordBeforeSchema, RunIncomplete, UnknownStream
 from target_appcrm.index import ContactIndex
@@ -27,7 +28,8 @@ from target_appcrm.lines import check_writable
 from target_appcrm.lookup import Lookups
 from target_appcrm.maps import computed, without_guesses
 from target_appcrm.messages import LineReader
-from target_appcrm.pipeline import Pipeline, Stopping
+from target_appcrm.pipeline import Pipeline
+from target_appcrm.progress import States
 from target_appcrm.receipts import ReceiptFile, utc_now
 from target_appcrm.records import STREAMS
 from target_appcrm.rejects import RejectFile
@@ -136,18 +138,31 @@ class TargetAppcrm(Target):
             summary=self.summary,
             requests_of_thread=of_thread,
         )
-        return Pipeline(
+        states = States(self._make_durable, self._emit_nothing if settings.dry_run else self._emit_state)
+        applier = Applier(
             settings=settings,
-            lookups=lookups,
-            workers=self._workers,
             writer=self._writer,
             deletes=self._deletes,
             rejects=self._rejects,
             receipts=self._receipts,
             summary=self.summary,
-            emit_state=self._emit_state,
+            states=states,
             stopping=self._stopping,
         )
+        return Pipeline(
+            settings=settings,
+            lookups=lookups,
+            workers=self._workers,
+            applier=applier,
+            deletes=self._deletes,
+            summary=self.summary,
+            states=states,
+            stopping=self._stopping,
+        )
+
+    def _make_durable(self) -> None:
+        self._receipts.flush()
+        self._rejects.make_durable()
 
     def _sleep(self, seconds: float) -> None:
         """Wait, unless the run is ending: what waits has not been sent."""
@@ -267,6 +282,10 @@ class TargetAppcrm(Target):
     def _emit_state(state: object) -> None:
         sys.stdout.write(serialize_json(state) + "\n")
         sys.stdout.flush()
+
+    @staticmethod
+    def _emit_nothing(state: object) -> None:
+        """Keep a dry run's states back: they would say that something was written."""
 
     # The end
 

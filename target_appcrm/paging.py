@@ -1,0 +1,147 @@
+"""The whole CRM, read page by page into an index, while writes go on."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from appcrm.client import MAX_PAGE_SIZE
+from appcrm.errors import SettingsError
+
+if TYPE_CHECKING:
+    from appcrm.client import Page
+    from target_appcrm.fetching import Fetches
+    from target_appcrm.found import Witnesses
+    from target_appcrm.index import ContactIndex
+    from target_appcrm.matching import Contact
+    from target_appcrm.settings import TargetSettings
+    from target_appcrm.workers import Workers
+
+
+class WholeCrm:
+    """Knows the CRM's first page and size, and after ``read`` all of it; safe to share between threads.
+
+    Args:
+        index: filled by ``read``, or holding what a dry run planned.
+        witnesses: told of the contacts on the first page.
+    """
+
+    def __init__(
+        self,
+        fetches: Fetches,
+        settings: TargetSettings,
+        workers: Workers,
+        index: ContactIndex,
+        witnesses: Witnesses,
+    ) -> None:
+        self._fetches = fetches
+        self._settings = settings
+        self._workers = workers
+        self._index = index
+        self._witnesses = witnesses
+        self._first_page: Page[dict[str, Any]] | None = None
+        self._is_page_one_fresh = False
+        self._lock = threading.Lock()
+        self._meanwhile: dict[int, Contact | None] | None = None
+        self.is_complete = False
+        """Whether the index holds the whole CRM."""
+        self.is_proven = False
+        """Whether it was read without any row slipping through."""
+
+    def page_one(self, *, include: bool = False, fresh: bool = False) -> Page[dict[str, Any]]:
+        """Return the first page, read once, or once more since ``age`` where a fresh one is asked for."""
+        if self._first_page is None or (fresh and not self._is_page_one_fresh):
+            self._first_page = self._fetches.page(1, include=include)
+            self._is_page_one_fresh = True
+            self._witnesses.note(self._fetches.contacts(self._first_page.rows))
+            self._check_custom_keys(self._first_page.rows)
+        return self._first_page
+
+    def age(self) -> None:
+        """Note that contacts may have been written since the first page was read."""
+        self._is_page_one_fresh = False
+
+    @property
+    def pages_left(self) -> int | None:
+        """Pages behind the first; None where the CRM has not told its size."""
+        page = self._first_page
+        return None if page is None or page.total is None else _page_count(page) - 1
+
+    @property
+    def is_page_one_all(self) -> bool:
+        """Whether the first page holds all there is."""
+        page = self._first_page
+        return (
+            self._is_page_one_fresh
+            and page is not None
+            and page.total is not None
+            and len(page.rows) >= page.total
+        )
+
+    def _check_custom_keys(self, rows: list[dict[str, Any]]) -> None:
+        """Refuse to match on a field that no contact has: it is mistyped, and every record would be created."""
+        for name in self._settings.custom_keys:
+            if rows and not any(name in row for row in rows):
+                setting = "external_id_field" if name == self._settings.external_id_field else "match_on"
+                raise SettingsError(f"{setting} names {name}, but the CRM's contacts have no such field")
+
+    def read(self, *, include: bool) -> None:
+        """Read every page into the index, side by side; where the count does not agree, once more from the end."""
+        if self.is_complete:
+            return
+        planned = [contact for i in self._index.ids() if (contact := self._index.get(i)) is not None]
+        with self._lock:
+            # What is written from here on is newer than what a page may show.
+            self._meanwhile = {}
+        first = self.page_one(include=include, fresh=True)
+        totals = [first.total]
+        self._index.put(self._fetches.contacts(first.rows))
+        if first.total is None:
+            self._read_until_empty(include=include)
+        else:
+            last = _page_count(first)
+
+            def read(page: int) -> None:
+                read_page = self._fetches.page(page, include=include)
+                totals.append(read_page.total)
+                self._index.put(self._fetches.contacts(read_page.rows))
+
+            if not self.is_page_one_all:
+                self._workers.map_urgent(read, range(2, last + 1))
+                if self._index.count != totals[-1] or len(set(totals)) > 1:
+                    for page in range(last + 1, 0, -1):
+                        read(page)
+            self.is_proven = self._index.count == totals[-1]
+        with self._lock:
+            self._index.put(planned)
+            self._index.put(contact for contact in self._meanwhile.values() if contact is not None)
+            for contact_id in [number for number, contact in self._meanwhile.items() if contact is None]:
+                self._index.remove(contact_id)
+            self._meanwhile = None
+            self.is_complete = True
+
+    def _read_until_empty(self, *, include: bool) -> None:
+        page = 2
+        while rows := self._fetches.page(page, include=include).rows:
+            self._index.put(self._fetches.contacts(rows))
+            page += 1
+
+    def remember(self, contact: Contact) -> None:
+        """Note a contact as a write left it, or as a dry run would have."""
+        with self._lock:
+            if self._meanwhile is not None:
+                self._meanwhile[contact["id"]] = contact
+            elif self.is_complete or self._settings.dry_run:
+                self._index.put([contact])
+
+    def forget(self, contact_id: int) -> None:
+        """Note that a contact is gone."""
+        with self._lock:
+            if self._meanwhile is not None:
+                self._meanwhile[contact_id] = None
+            self._index.remove(contact_id)
+
+
+def _page_count(page: Page[Any]) -> int:
+    size = page.per_page or len(page.rows) or MAX_PAGE_SIZE
+    return max(1, -(-(page.total or 0) // size))
