@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from appcrm.client import Client
     from target_appcrm.answers import Answers
     from target_appcrm.associations import AssociationPlan
+    from target_appcrm.forms import Forms
     from target_appcrm.linking import Links
     from target_appcrm.lookup import Lookups
     from target_appcrm.matching import Contact
@@ -54,6 +55,7 @@ class Creates:
         answers: Answers,
         links: Links,
         updates: Updates,
+        forms: Forms,
         *,
         sleep: Callable[[float], None],
         requests_of_thread: Callable[[], int],
@@ -64,6 +66,7 @@ class Creates:
         self._answers = answers
         self._links = links
         self._updates = updates
+        self._forms = forms
         self._sleep = sleep
         self._requests_of_thread = requests_of_thread
         self._planned_ids = itertools.count(-1, -1)
@@ -78,7 +81,7 @@ class Creates:
         if self._settings.mode == "update_only":
             outcome.receipts.append(Receipt("skipped", reason=UPDATE_ONLY_SKIP))
             return
-        body = body_for_create(change.fields)
+        body = self._forms.fit(body_for_create(change.fields))
         plan = plan_associations(change.associations, change.modes, None, has_update=False)
         before = self._requests_of_thread()
         if self._settings.dry_run:
@@ -106,7 +109,7 @@ class Creates:
         """Create a contact exactly once; None where the record went on as an update of one that was there."""
         for attempt in range(self._settings.max_tries):
             try:
-                return self._answers.read(self._client.create_contact(body))
+                return self._answers.read(self._send(body))
             except InvalidRecord as error:  # noqa: PERF203  a request costs a thousand times as much
                 found = self._holder(change, error)
                 if found is None:
@@ -125,6 +128,21 @@ class Creates:
                 if attempt + 1 == self._settings.max_tries:
                     raise
         return None
+
+    def _send(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Send a create; one that was refused for the form of its custom fields did nothing, and goes out once more."""
+        try:
+            return self._client.create_contact(body)
+        except InvalidRecord as error:
+            other = self._forms.instead(body, error)
+            if other is None:
+                raise
+            try:
+                answer = self._client.create_contact(other)
+            except InvalidRecord:
+                raise error from None
+            self._forms.learn(body, other)
+            return answer
 
     def _look_for_created(self, change: Change, error: ApiError) -> Contact | None:
         """Look whether a create whose answer was lost was carried out.

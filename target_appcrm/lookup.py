@@ -91,6 +91,10 @@ class Lookups:
         """Return how many contacts the CRM says it has."""
         return self._crm.page_one().total
 
+    def example(self, field: str) -> object:
+        """Return what some contact holds in a custom field, if that is known without a request; else None."""
+        return self._crm.example(field)
+
     def remember(self, contact: Contact) -> None:
         """Note a contact as a write left it, or as a dry run would have."""
         self._crm.remember(contact)

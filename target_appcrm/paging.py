@@ -6,7 +6,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from appcrm.client import MAX_PAGE_SIZE
+from appcrm.contact import option_value
 from appcrm.errors import SettingsError
+from target_appcrm.values import is_empty
 
 if TYPE_CHECKING:
     from appcrm.client import Page
@@ -77,6 +79,11 @@ class WholeCrm:
             and page.total is not None
             and len(page.rows) >= page.total
         )
+
+    def example(self, field: str) -> object:
+        """Return what some contact of the first page holds in a custom field, if that page was read; else None."""
+        rows = () if self._first_page is None else self._first_page.rows
+        return next((option_value(row[field]) for row in rows if not is_empty(row.get(field))), None)
 
     def _check_custom_keys(self, rows: list[dict[str, Any]]) -> None:
         """Refuse to match on a field that no contact has: it is mistyped, and every record would be created."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from target_appcrm.errors import Unwritable
+from target_appcrm.forms import in_form_of
 from target_appcrm.values import email_key, is_empty, phones_to_send, same_phones, same_tags, same_value
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def difference(
             body[name] = [] if isinstance(held, list) else None
             changes[name] = [held, body[name]]
             continue
+        wanted = in_form_of(wanted, held)  # noqa: PLW2901  the same value
         same = _same(name, wanted, held)
         if same and skips_unchanged:
             continue

@@ -331,10 +331,14 @@ class TargetAppcrm(Target):
 
     def _check_rejects(self) -> None:
         if self.summary.rejects > self.settings.max_rejects.of(self.summary.records):
-            where = "the receipts" if self.settings.dry_run else self._rejects.path
+            # A dry run keeps none, and a delete of a mirror that the CRM refused has no record.
+            if self._rejects.count:
+                what_to_do = f"see {self._rejects.path}, fix them and pipe the file back in"
+            else:
+                what_to_do = "receipts_path says which and why"
             raise RunIncomplete(
-                f"{self.summary.rejects} of {self.summary.records} records were rejected, more than max_rejects "
-                f"allows; see {where}, fix them and pipe the file back in"
+                f"{self.summary.rejects} rejects among {self.summary.records} records are more than max_rejects "
+                f"allows; {what_to_do}"
             )
 
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002  the SDK's form

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from appcrm.client import Client
     from target_appcrm.answers import Answers
+    from target_appcrm.forms import Forms
     from target_appcrm.linking import Links
     from target_appcrm.matching import Contact
     from target_appcrm.receipts import Outcome
@@ -36,12 +37,14 @@ class Updates:
         settings: TargetSettings,
         answers: Answers,
         links: Links,
+        forms: Forms,
         requests_of_thread: Callable[[], int],
     ) -> None:
         self._client = client
         self._settings = settings
         self._answers = answers
         self._links = links
+        self._forms = forms
         self._requests_of_thread = requests_of_thread
         self.retrieves_for_associations = 0
 
@@ -92,10 +95,19 @@ class Updates:
 
     def put(self, contact: Contact, body: dict[str, Any]) -> Contact:
         """Send an update and return the contact after it."""
+        body = self._forms.fit(body)
         try:
             answer = self._client.update_contact(contact["id"], body)
         except InvalidRecord as error:
-            raise refused_fields(error) from error
+            other = self._forms.instead(body, error)
+            if other is None:
+                raise refused_fields(error) from error
+            try:
+                answer = self._client.update_contact(contact["id"], other)
+            except InvalidRecord:
+                raise refused_fields(error) from error
+            self._forms.learn(body, other)
+            body = other
         return {**with_changes(contact, body), **self._answers.read(answer, contact["id"])}
 
     def _with_sets(self, change: Change, contact: Contact) -> Contact:

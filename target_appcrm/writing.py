@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from appcrm.contact import is_custom_field
 from target_appcrm.answers import Answers
 from target_appcrm.creating import CREATE_ONLY_SKIP, Creates
 from target_appcrm.errors import Unwritable
+from target_appcrm.forms import Forms
 from target_appcrm.linking import Links
 from target_appcrm.matching import resolve
 from target_appcrm.receipts import Receipt, shown_id
@@ -47,7 +49,8 @@ class Writer:
         self._settings = settings
         answers = Answers(settings.custom_names, lookups.remember)
         self._links = Links(client, settings, answers, requests_of_thread)
-        self._updates = Updates(client, settings, answers, self._links, requests_of_thread)
+        forms = Forms(lambda name: is_custom_field(name, settings.custom_names), lookups.example)
+        self._updates = Updates(client, settings, answers, self._links, forms, requests_of_thread)
         self._creates = Creates(
             client,
             settings,
@@ -55,6 +58,7 @@ class Writer:
             answers,
             self._links,
             self._updates,
+            forms,
             sleep=sleep,
             requests_of_thread=requests_of_thread,
         )

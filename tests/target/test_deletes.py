@@ -94,6 +94,18 @@ def test_a_mirror_keeps_a_contact_that_someone_else_created_meanwhile(people, ru
     assert people.find("person900@example.com")["deleted_at"] is None
 
 
+def test_a_delete_of_a_mirror_that_the_crm_refuses_counts_as_a_reject(people, run, person, singer):
+    people.faults({"operation": "delete", "nth": 1, "status": 403})
+    lines = singer(*(person(n) for n in range(15)), version=7, state={"n": 1})
+    ran = run(people, lines, allow_deletes=True, concurrency=1)
+    assert (ran.code, ran.operations) == (1, {"unchanged": 15, "reject": 1, "delete": 4})
+    assert "4 delete, 1 reject, 15 unchanged" in ran.errors
+    assert ran.errors.strip().splitlines()[-1].endswith("receipts_path says which and why")
+    # It has no record to pipe back in; the next whole version finds the contact again.
+    assert ran.rejects == []
+    assert run(people, lines, allow_deletes=True).operations == {"unchanged": 15, "delete": 1}
+
+
 def test_a_whole_version_of_associations_deletes_no_contact(people, run, singer):
     schema = {"type": "object", "properties": {"contact_id": {}, "email": {}, "companies": {}}}
     record = {"contact_id": 1, "email": "person1@example.com", "companies": []}
