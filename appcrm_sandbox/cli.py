@@ -134,6 +134,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add("--log-requests", action=flag, default=None, help="one line a request on standard error (default no)")
     add("--search-in", choices=CHOICES["search_in"], help="the search operator `in` (default supported)")
+    add("--search-minds-case", action=flag, default=None, help="searches compare case (default no)")
     add(
         "--unknown-search-field",
         type=int,

@@ -68,6 +68,8 @@ def _refused(field: str, settings: Settings) -> ApiError:
 
 
 def _compare(column: str, operator: str, needle: str, settings: Settings) -> Condition:
+    if settings.search_minds_case:
+        column = f"{column} COLLATE BINARY"
     if operator == "in":
         if settings.search_in == "refused":
             raise ApiError(
@@ -77,6 +79,9 @@ def _compare(column: str, operator: str, needle: str, settings: Settings) -> Con
             values = [value.strip() for value in needle.split(",") if value.strip()]
             return f"{column} IN ({','.join('?' * len(values))})", list(values)
         operator = "="
+    if operator == "like" and settings.search_minds_case:
+        # SQLite's LIKE does not, whatever the collation.
+        return f"instr({column}, ?) > 0", [needle]
     if operator == "like":
         return f"{column} LIKE ?", [f"%{needle}%"]
     if operator == "=":

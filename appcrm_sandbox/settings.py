@@ -37,6 +37,7 @@ class Settings:
     show_activities: bool = False
     attach_by_domain: bool = True
     search_in: SearchIn = "supported"
+    search_minds_case: bool = False
     unknown_search_field: int = 403
     order_updated_at: OrderUpdatedAt = "allowed"
     envelope: Envelope = "standard"
@@ -70,7 +71,14 @@ class Settings:
 
 _WHOLE = {"latency_ms": 0, "max_per_page": 1, "rate_limit": 1, "fixed_per_page": 1}
 _OPTIONAL = {"rate_limit", "fixed_per_page"}
-_FLAGS = ("phone_unique", "list_associations", "show_activities", "attach_by_domain", "log_requests")
+_FLAGS = (
+    "phone_unique",
+    "list_associations",
+    "show_activities",
+    "attach_by_domain",
+    "search_minds_case",
+    "log_requests",
+)
 
 
 def _problem(values: dict[str, Any]) -> str | None:

@@ -183,7 +183,7 @@ class Creates:
             keys += match_keys((EMAIL,), change.fields)
         if not keys:
             return None
-        found = resolve(keys, self._lookups.find_again(keys).values())
+        found = resolve(keys, self._lookups.find_taken(keys).values())
         if found is None:
             return None
         others = [key.field for key in change.keys if key.field in self._settings.custom_keys]
@@ -194,10 +194,8 @@ class Creates:
                 f"another contact ({found['id']}) has the e-mail address, and a different {' and '.join(others)}",
                 cause="its e-mail address belongs to another contact",
             )
-        everything = resolve(
-            change.keys, {**self._lookups.find_again(change.keys), found["id"]: found}.values()
-        )
-        return everything or found
+        rest = tuple(key for key in change.keys if key not in keys)
+        return resolve(change.keys, {**self._lookups.find_again(rest), found["id"]: found}.values()) or found
 
 
 def _correct(change: Change, plan: AssociationPlan, created: Contact) -> None:

@@ -87,6 +87,10 @@ class Lookups:
             found |= {contact["id"]: contact for contact in self._searches.one(key)}
         return found
 
+    def find_taken(self, keys: Keys) -> dict[int, Contact]:
+        """Search the contact that holds what the CRM refused as taken."""
+        return {contact["id"]: contact for key in keys for contact in self._searches.taken(key)}
+
     def total(self) -> int | None:
         """Return how many contacts the CRM says it has."""
         return self._crm.page_one().total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from appcrm.contact import as_id
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 Contact = dict[str, Any]
+_LAST_WORD = re.compile(r"(?:.*[^a-z])?[a-z]([a-z]{2,}[^a-z@]*@.+)")
 
 EMAIL = "email"
 PHONE = "phones.number"
@@ -60,6 +62,15 @@ def key_values(field: str, row: Mapping[str, Any]) -> list[tuple[str, str]]:
         return [] if number is None else [(str(number), str(number))]
     value = text_key(row.get(field))
     return [] if value is None else [(value.casefold(), value)]
+
+
+def without_capitals(email: str) -> str:
+    """Return the end of an e-mail address that is written small, also where a name in it has a capital letter.
+
+    ``ilva@acme.com`` of ``ana.silva@acme.com``, which ``Ana.Silva@acme.com`` has, too.
+    """
+    found = _LAST_WORD.fullmatch(email)
+    return found[1] if found else email
 
 
 def match_keys(match_on: Sequence[str], row: Mapping[str, Any]) -> tuple[MatchKey, ...]:

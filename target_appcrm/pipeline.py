@@ -120,10 +120,9 @@ class Pipeline:
             self.drain()
 
     def idle(self) -> None:
-        """Write what has come in, and let true states out, while the input is silent."""
+        """Write what has come in, while the input is silent."""
         if self._chunk and self._clock() - self._taken_at >= QUIET_SECONDS:
             self.drain()
-        self._states.emit_if_due()
 
     def _is_chunk_old(self) -> bool:
         return bool(self._chunk) and self._clock() - self._chunk_began_at >= SECONDS_BETWEEN_STATES
@@ -133,7 +132,6 @@ class Pipeline:
         self._states.note(self._count, state)
         if self._is_chunk_old():
             self.drain()
-        self._states.emit_if_due()
 
     def _warn_of(self, names: Iterable[str]) -> None:
         new = [name for name in names if name not in self._warned_fields]
@@ -164,7 +162,7 @@ class Pipeline:
     # Writing
 
     def drain(self) -> None:
-        """Write all that was taken in, and emit the states that this makes true.
+        """Write all that was taken in.
 
         Raises:
             AppcrmError: what stopped the run.
@@ -186,7 +184,6 @@ class Pipeline:
             self._workers.submit([self._task(chain, found) for chain in chains])
             self._wait()
         self._check_running()
-        self._states.emit_if_due()
 
     def _task(self, chain: list[Item], found: Found) -> Callable[[], None]:
         def run() -> None:
@@ -208,13 +205,10 @@ class Pipeline:
     # Waiting and the end
 
     def _wait(self) -> None:
-        """Wait until everything submitted is done, emitting states on the way."""
-        while True:
-            with self._changed:
-                if not self._open_chains:
-                    return
+        """Wait until everything submitted is done."""
+        with self._changed:
+            while self._open_chains:
                 self._changed.wait(timeout=1.0)
-            self._states.emit_if_due()
 
     def _check_running(self) -> None:
         with self._changed:

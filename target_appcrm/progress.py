@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SECONDS_BETWEEN_STATES = 30.0
+SECONDS_BETWEEN_LOOKS = 1.0
 
 
 class StateBook:
@@ -26,16 +27,21 @@ class StateBook:
         self._done_until = 0
         self._held_from: int | None = None
 
+    def __len__(self) -> int:
+        return len(self._states)
+
     @property
     def done_until(self) -> int:
         """The number up to which every record is done."""
         return self._done_until
 
     def note(self, number: int, state: Any) -> None:  # noqa: ANN401  any JSON value
-        """Take a state that came after the record with this number."""
-        if self._states and self._states[-1][0] == number:
+        """Take a state that came after the record with this number; what it makes useless is forgotten."""
+        if self._states and (self._states[-1][0] == number or self._is_held(self._states[-1][0])):
             self._states.pop()
         self._states.append((number, state))
+        while len(self._states) > 1 and self._states[1][0] <= self._limit:
+            self._states.popleft()
 
     def done(self, number: int) -> None:
         """Take note that a record is written, skipped or among the rejects."""
@@ -52,9 +58,16 @@ class StateBook:
         """Let states out again: what was waited for is done."""
         self._held_from = None
 
+    def _is_held(self, number: int) -> bool:
+        return self._held_from is not None and number >= self._held_from
+
+    @property
+    def _limit(self) -> int:
+        return self._done_until if self._held_from is None else min(self._done_until, self._held_from - 1)
+
     def take(self) -> list[Any]:
         """Return the newest state that is true, in a list of one, and forget those before it; else an empty list."""
-        limit = self._done_until if self._held_from is None else min(self._done_until, self._held_from - 1)
+        limit = self._limit
         newest: list[Any] = []
         while self._states and self._states[0][0] <= limit:
             newest = [self._states.popleft()[1]]
@@ -80,13 +93,21 @@ class States:
         self._clock = clock
         self._book = StateBook()
         self._lock = threading.Lock()
+        self._emitting = threading.Lock()
         self._finished: deque[int] = deque()
         self._emitted_at = clock()
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._error: Exception | None = None
 
     def note(self, number: int, state: Any) -> None:  # noqa: ANN401  any JSON value
         """Take a state that came after the record with this number."""
         with self._lock:
+            self._count_done()
             self._book.note(number, state)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="states", daemon=True)
+            self._thread.start()
 
     def done(self, number: int) -> None:
         """Take note that a record is written, skipped or among the rejects."""
@@ -102,20 +123,38 @@ class States:
         with self._lock:
             self._book.release()
 
-    def emit_if_due(self) -> None:
-        """Emit the newest true state, if the last one went out long enough ago."""
-        if self._clock() - self._emitted_at >= SECONDS_BETWEEN_STATES:
-            self.emit()
+    def _run(self) -> None:
+        """Emit what is due: a look-up or a server's rate limit may keep all other threads for minutes."""
+        while not self._closed.wait(SECONDS_BETWEEN_LOOKS):
+            if self._clock() - self._emitted_at < SECONDS_BETWEEN_STATES:
+                continue
+            try:
+                self.emit()
+            except Exception as error:  # noqa: BLE001  raised again where the run is ended by it
+                self._error = error
+                return
 
     def emit(self) -> None:
         """Emit the newest true state, if there is one that has not gone out."""
-        with self._lock:
-            while self._finished:
-                self._book.done(self._finished.popleft())
-            states = self._book.take()
-        if not states:
-            return
-        self._make_durable()
-        self._emitted_at = self._clock()
-        for state in states:
-            self._emit(state)
+        with self._emitting:
+            if self._error is not None:
+                raise self._error
+            with self._lock:
+                self._count_done()
+                states = self._book.take()
+            if not states:
+                return
+            self._make_durable()
+            self._emitted_at = self._clock()
+            for state in states:
+                self._emit(state)
+
+    def close(self) -> None:
+        """Emit nothing more."""
+        self._closed.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _count_done(self) -> None:
+        while self._finished:
+            self._book.done(self._finished.popleft())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from appcrm.errors import BadRequest, Forbidden, InvalidRecord, NotFound, ServerFault
 from target_appcrm.costs import VALUES_PER_SEARCH, batches
-from target_appcrm.matching import EMAIL, ID, PHONE, MatchKey, holds, key_values
+from target_appcrm.matching import EMAIL, ID, PHONE, MatchKey, holds, key_values, without_capitals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -190,6 +190,18 @@ class Searches:
         if key.field == PHONE and key.value != key.shown and not any(holds(c, key) for c in contacts):
             contacts += self._fetches.search(key.field, [key.value], "=", include=include)
         return [contact for contact in contacts if holds(contact, key)]
+
+    def taken(self, key: MatchKey) -> list[Contact]:
+        """Search what the CRM says is taken; an e-mail address in any case, where the server's search minds it."""
+        contacts = self.one(key)
+        if contacts or key.field != EMAIL:
+            return contacts
+        for operator, text in (("like", without_capitals(key.value)), ("=", key.value.upper())):
+            found = self._fetches.search(EMAIL, [text], operator, include=False)
+            contacts = [contact for contact in found if holds(contact, key)]
+            if contacts:
+                break
+        return contacts
 
     def closely(self, key: MatchKey) -> list[Contact]:
         """Search one value once more, a phone by its last digits, however the CRM writes it."""

@@ -138,7 +138,9 @@ class TargetAppcrm(Target):
             summary=self.summary,
             requests_of_thread=of_thread,
         )
-        states = States(self._make_durable, self._emit_nothing if settings.dry_run else self._emit_state)
+        states = self._states = States(
+            self._make_durable, self._emit_nothing if settings.dry_run else self._emit_state
+        )
         applier = Applier(
             settings=settings,
             writer=self._writer,
@@ -324,6 +326,7 @@ class TargetAppcrm(Target):
 
     def _close(self) -> None:
         self._workers.close()
+        self._states.close()
         self._rejects.close()
         self._receipts.close()
         self._index.close()

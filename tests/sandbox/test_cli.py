@@ -194,7 +194,7 @@ def test_flags_reach_the_server(tmp_path):
         "--custom-field", "cf_plan:select:free|paid", "--no-phone-unique", "--max-per-page", "20", "--log-requests",
         "--envelope", "flat", "--no-list-associations", "--show-activities", "--no-attach-by-domain",
         "--search-in", "ignored", "--unknown-search-field", "500", "--order-updated-at", "refused",
-        "--timestamps", "sql", "--shapes", "plain",
+        "--search-minds-case", "--timestamps", "sql", "--shapes", "plain",
     ]  # fmt: skip
     with serving("--port", "0", *flags, cwd=tmp_path) as (process, line):
         origin = re.search(r"http://[^/]+", line).group()
@@ -208,7 +208,7 @@ def test_flags_reach_the_server(tmp_path):
             "latency_ms": 1, "rate_limit": 50, "max_per_page": 20, "fixed_per_page": None, "phone_unique": False,
             "list_associations": False, "show_activities": True, "attach_by_domain": False, "search_in": "ignored",
             "unknown_search_field": 500, "order_updated_at": "refused", "envelope": "flat", "timestamps": "sql",
-            "shapes": "plain", "log_requests": True,
+            "shapes": "plain", "log_requests": True, "search_minds_case": True,
         }  # fmt: skip
         process.terminate()
         lines = process.stderr.read().splitlines()

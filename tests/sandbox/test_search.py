@@ -97,6 +97,14 @@ def test_the_operator_in_can_be_refused_or_ignored(crm):
     assert crm.get("/contacts/search", **query).json() == []
 
 
+def test_searches_can_mind_case(crm, found):
+    everywhere = ("=", "like", "in")
+    assert all(found("ZULMIRA@x.example", search_fields=f"email:{operator}") for operator in everywhere)
+    crm.sandbox.settings(search_minds_case=True)
+    assert not any(found("ZULMIRA@x.example", search_fields=f"email:{operator}") for operator in everywhere)
+    assert all(found("zulmira@x.example", search_fields=f"email:{operator}") for operator in everywhere)
+
+
 def test_a_quote_in_a_search_is_only_a_quote(found):
     assert found("' OR 1=1 --") == []
     assert found("x') UNION SELECT 1 --", search_fields="email:in") == []

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import queue
+import threading
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from target_appcrm.progress import StateBook
+from target_appcrm.progress import StateBook, States
 
 
 @given(
@@ -49,3 +54,43 @@ def test_a_state_before_any_record_goes_out_at_once():
     book = StateBook()
     book.note(0, {})
     assert book.take() == [{}]
+
+
+@given(st.integers(1, 50), st.integers(1, 50))
+def test_of_states_that_wait_for_a_delete_only_the_last_is_kept(held, more):
+    book = StateBook()
+    book.note(0, 0)
+    book.hold(held)
+    for number in range(1, held + more):
+        book.done(number)
+        book.note(number, number)
+    assert len(book) <= 2
+    assert book.take() == [held - 1]
+    book.release()
+    assert book.take() == [held + more - 1]
+
+
+def test_a_state_that_is_due_goes_out_while_everything_else_waits():
+    moments = itertools.count(0, 100)
+    out = queue.Queue()
+    states = States(lambda: None, out.put, clock=lambda: float(next(moments)))
+    states.note(1, "waits")
+    states.done(1)
+    assert out.get(timeout=30) == "waits"
+    states.close()
+
+
+def test_a_state_that_cannot_go_out_ends_the_run():
+    asked = threading.Event()
+
+    def fail(state):
+        asked.set()
+        raise BrokenPipeError(state)
+
+    moments = itertools.count(0, 100)
+    states = States(lambda: None, fail, clock=lambda: float(next(moments)))
+    states.note(0, "lost")
+    assert asked.wait(30)
+    states.close()
+    with pytest.raises(BrokenPipeError):
+        states.emit()
