@@ -15,10 +15,12 @@ from appcrm.errors import (
 )
 from target_appcrm.deletes import PlannedDelete, Tombstone
 from target_appcrm.errors import RunStopped, Unwritable
-from target_appcrm.matching import resolve
+from target_appcrm.handover import Move, are_handed_over, next_of
+from target_appcrm.matching import EMAIL, resolve
 from target_appcrm.receipts import Outcome, Receipt
 from target_appcrm.records import CONTACTS
 from target_appcrm.refusals import refused
+from target_appcrm.values import email_key
 
 if TYPE_CHECKING:
     import threading
@@ -84,11 +86,61 @@ class Applier:
         for item in chain:
             if item.change is not None:
                 known |= found.of(item.change.keys)
+        if EMAIL not in self._settings.key_fields and len(known) > 1:
+            moves = [_move(item, found) for item in chain]
+            if are_handed_over(moves, known):
+                self._hand_over(chain, moves, known, found)
+                return
         for item in chain:
             if self._stopping.is_set():
                 return
             if item.change is not None:
                 self._apply(item, item.change, known, found)
+
+    def _hand_over(
+        self, chain: list[Item], moves: list[Move], known: dict[int, Contact], found: Found
+    ) -> None:
+        """Apply the records of contacts that pass addresses to one another, each when its address is free."""
+        let_go: dict[int, Item] = {}
+        addresses = {contact_id: contact.get(EMAIL) for contact_id, contact in known.items()}
+        items, waiting = list(chain), list(moves)
+        while items and not self._stopping.is_set():
+            position, must_let_go = next_of(waiting, known)
+            item, move = items.pop(position), waiting.pop(position)
+            if item.change is None:
+                continue
+            if must_let_go and move.contact_id is not None:
+                let_go[move.contact_id] = item
+                self._set_address(item, known, move.contact_id, None)
+                items.insert(0, item)
+                waiting.insert(0, move)
+                continue
+            self._apply(item, item.change, known, found)
+        held = {email_key(contact.get(EMAIL)) for contact in known.values()}
+        for contact_id, item in let_go.items():
+            # Its record was refused: it gets back what it had, if nobody else has it now.
+            if (
+                None is email_key(known[contact_id].get(EMAIL))
+                and email_key(addresses[contact_id]) not in held
+            ):
+                self._set_address(item, known, contact_id, addresses[contact_id])
+
+    def _set_address(
+        self, item: Item, known: dict[int, Contact], contact_id: int, address: str | None
+    ) -> None:
+        outcome = Outcome()
+        try:
+            self._writer.set_address(known[contact_id], address, outcome)
+        except STOPS_THE_RUN:
+            raise
+        except (Unwritable, ApiError):
+            # The record that needed it is refused with the CRM's own reason.
+            known[contact_id] = {**known[contact_id], EMAIL: address}
+            return
+        self._summary.add(item.key, outcome.receipts)
+        self._receipts.write(item.stream.source, item.key, outcome.receipts)
+        if outcome.contact is not None:
+            known[contact_id] = outcome.contact
 
     def _apply(self, item: Item, change: Change, known: dict[int, Contact], found: Found) -> None:
         outcome = Outcome()
@@ -184,3 +236,11 @@ class Applier:
 
     def _too_many_rejects(self) -> bool:
         return self._summary.rejects > self._settings.max_rejects.of(self._summary.records)
+
+
+def _move(item: Item, found: Found) -> Move:
+    if item.change is None:
+        return Move(None, None)
+    meant = list(found.of(item.change.keys))
+    address = None if item.change.is_delete else email_key(item.change.fields.get(EMAIL))
+    return Move(meant[0] if len(meant) == 1 else None, address)

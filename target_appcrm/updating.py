@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from appcrm.contact import ASSOCIATIONS
 from appcrm.errors import InvalidRecord
 from target_appcrm.associations import needs_current, plan_associations
+from target_appcrm.matching import EMAIL
 from target_appcrm.planning import difference, with_changes, with_first_name
 from target_appcrm.receipts import Receipt, shown_id
 from target_appcrm.refusals import refused_fields
@@ -92,6 +93,23 @@ class Updates:
             before = self._requests_of_thread()
         self._answers.remember(contact, outcome)
         self._links.call(plan.calls, contact, outcome, before)
+
+    def set_address(self, contact: Contact, address: str | None, outcome: Outcome) -> None:
+        """Give a contact an e-mail address, or none."""
+        before = self._requests_of_thread()
+        body = with_first_name({EMAIL: address}, {}, contact)
+        is_dry = self._settings.dry_run
+        updated = with_changes(contact, body) if is_dry else self.put(contact, body)
+        outcome.receipts.append(
+            Receipt(
+                "update",
+                shown_id(contact["id"]),
+                {EMAIL: [contact.get(EMAIL), address]},
+                status=None if is_dry else 200,
+                requests=self._requests_of_thread() - before,
+            )
+        )
+        self._answers.remember(updated, outcome)
 
     def put(self, contact: Contact, body: dict[str, Any]) -> Contact:
         """Send an update and return the contact after it."""

@@ -101,3 +101,12 @@ class Writer:
             outcome.receipts.append(Receipt("skipped", shown_id(contact["id"]), reason=CREATE_ONLY_SKIP))
         else:
             self._updates.update(change, contact, outcome)
+
+    def set_address(self, contact: Contact, address: str | None, outcome: Outcome) -> None:
+        """Give a contact an e-mail address, or none, beside what its record says.
+
+        Raises:
+            Unwritable: the CRM refused.
+            ApiError: the CRM failed.
+        """
+        self._updates.set_address(contact, address, outcome)
