@@ -84,7 +84,9 @@ class Forms:
         other = other_form(value)
         if other is None:
             return value
-        return other if name in self._takes_other else in_form_of(value, self._example(name))
+        if name in self._takes_other:
+            return other
+        return in_form_of(value, self._example(name)) if isinstance(other, (list, bool)) else value
 
     def instead(self, body: Mapping[str, Any], error: InvalidRecord) -> dict[str, Any] | None:
         """Return a refused body with its refused values in their other form; None where one of them has none."""

@@ -55,7 +55,7 @@ def test_an_address_of_ones_own_or_of_nobody_is_not_handed_over():
 
 @pytest.fixture
 def three(crm, run, person, singer):
-    run(crm, singer(*(person(n) for n in range(3))))
+    run(crm, singer(*(person(n) for n in range(3))), concurrency=1)
     return [row["id"] for row in crm.contacts()]
 
 
