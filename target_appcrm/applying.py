@@ -13,7 +13,6 @@ from appcrm.errors import (
     ServerFault,
     Unauthenticated,
 )
-from target_appcrm.deletes import PlannedDelete, Tombstone
 from target_appcrm.errors import RunStopped, Unwritable
 from target_appcrm.handover import Move, are_handed_over, next_of
 from target_appcrm.matching import EMAIL, resolve
@@ -211,11 +210,7 @@ class Applier:
         if contact is None:
             outcome.receipts.append(Receipt("skipped", reason="no contact matches, so none is deleted"))
             return
-        self._deletes.plan(
-            PlannedDelete(
-                contact["id"], item.stream.source, item.key, item.number, Tombstone(item.stream, item.record)
-            )
-        )
+        self._deletes.plan(contact["id"], item)
         self._states.hold(item.number)
 
     def reject(self, item: Item, error: Unwritable, done: list[Receipt]) -> None:

@@ -20,13 +20,16 @@ from appcrm.errors import (
     Unauthenticated,
 )
 from target_appcrm.errors import RunIncomplete
+from target_appcrm.lines import KeptLines, encode_line
 from target_appcrm.receipts import Receipt, shown_id
 from target_appcrm.records import CONTACTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from appcrm.client import Client
+    from target_appcrm.chains import Item
+    from target_appcrm.lines import Place
     from target_appcrm.lookup import Lookups
     from target_appcrm.receipts import ReceiptFile
     from target_appcrm.records import StreamSchema
@@ -41,10 +44,13 @@ logger = logging.getLogger("target-appcrm")
 
 
 class Tombstone(NamedTuple):
-    """A record that asked for a delete, as it came in: where the CRM refuses, it goes among the rejects."""
+    """A record that asked for a delete: where the CRM refuses, it goes among the rejects.
+
+    ``record`` is where it is kept, as it came in.
+    """
 
     stream: StreamSchema
-    record: Mapping[str, Any]
+    record: Place
 
 
 class PlannedDelete(NamedTuple):
@@ -86,6 +92,7 @@ class Deletes:
         self._requests_of_thread = requests_of_thread
         self._lock = threading.Lock()
         self._planned: dict[int, PlannedDelete] = {}
+        self._kept = KeptLines()
         self._warned = False
         self._touched: dict[int, set[int]] = {}
         self._active: tuple[str, int] | None = None
@@ -100,8 +107,12 @@ class Deletes:
             self._warned = True
         logger.warning("Records that would delete contacts are skipped; allow_deletes lets them")
 
-    def plan(self, delete: PlannedDelete) -> None:
-        """Collect one contact."""
+    def plan(self, contact_id: int, item: Item) -> None:
+        """Collect one contact, and the record that asks for its delete."""
+        tombstone = Tombstone(item.stream, self._kept.put(encode_line(item.record)))
+        self._plan(PlannedDelete(contact_id, item.stream.source, item.key, item.number, tombstone))
+
+    def _plan(self, delete: PlannedDelete) -> None:
         with self._lock:
             self._planned.setdefault(delete.contact_id, delete)
 
@@ -207,7 +218,8 @@ class Deletes:
                 )
                 if delete.tombstone is not None:
                     # Its state goes out after this, so the source will not send it again.
-                    self._rejects.write(*delete.tombstone)
+                    stream, place = delete.tombstone
+                    self._rejects.write(stream, self._kept.get(place))
             else:
                 self._lookups.forget(delete.contact_id)
         receipt.requests = self._requests_of_thread() - before
@@ -240,7 +252,7 @@ class Deletes:
         for contact_id in sorted(self._all_ids() - kept - self._planned.keys()):
             if contact_id <= newest:
                 number += 1
-                self.plan(PlannedDelete(contact_id, stream, {"id": contact_id}, number))
+                self._plan(PlannedDelete(contact_id, stream, {"id": contact_id}, number))
 
     def _read_newest_id(self) -> int:
         """Return the highest id that the CRM has given out to a contact that is there."""

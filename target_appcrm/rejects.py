@@ -11,6 +11,8 @@ from target_appcrm.lines import encode_line, open_private
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import msgspec
+
     from target_appcrm.records import StreamSchema
 
 
@@ -29,8 +31,8 @@ class RejectFile:
         self._described: dict[str, StreamSchema] = {}
         self._is_durable = True
 
-    def write(self, stream: StreamSchema, record: Mapping[str, Any]) -> None:
-        """Append one record as it came in, under the name that its stream had there.
+    def write(self, stream: StreamSchema, record: Mapping[str, Any] | msgspec.Raw) -> None:
+        """Append one record as it came in, or its JSON, under the name that its stream had there.
 
         Raises:
             SettingsError: the file cannot be written.
