@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from appcrm.errors import Forbidden, ServerFault
-from target_appcrm.costs import Costs, is_paging_cheaper, is_size_worth_asking
+from target_appcrm.costs import VALUES_PER_SEARCH, Costs, is_paging_cheaper, is_size_worth_asking
 from target_appcrm.fetching import Fetches
 from target_appcrm.found import Found, Witnesses
 from target_appcrm.matching import EMAIL, ID, PHONE, MatchKey
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from target_appcrm.workers import Workers
 
     Keys = tuple[MatchKey, ...]
+
+RECORDS_AT_ONCE = 10 * VALUES_PER_SEARCH
+RECORDS_WHERE_DEAR = 60
+"""A request each takes 40 seconds at 90 a minute."""
 
 logger = logging.getLogger("target-appcrm")
 
@@ -90,6 +94,13 @@ class Lookups:
     def find_taken(self, keys: Keys) -> dict[int, Contact]:
         """Search the contact that holds what the CRM refused as taken."""
         return {contact["id"]: contact for key in keys for contact in self._searches.taken(key)}
+
+    @property
+    def records_at_once(self) -> int:
+        """How many records to look up together: few where each costs a request, so that states are not held long."""
+        first = next(iter(self._order()), ID)
+        is_dear = self._searches.takes_in(first) is False and not self._crm.is_complete
+        return RECORDS_WHERE_DEAR if is_dear else RECORDS_AT_ONCE
 
     def total(self) -> int | None:
         """Return how many contacts the CRM says it has."""

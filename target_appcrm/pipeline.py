@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from target_appcrm.applying import Stopping
 from target_appcrm.chains import Item, chains_of
-from target_appcrm.costs import VALUES_PER_SEARCH
 from target_appcrm.errors import Unwritable
 from target_appcrm.progress import SECONDS_BETWEEN_STATES
 from target_appcrm.records import CONTACTS, key_of, read_change
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from target_appcrm.summary import Summary
     from target_appcrm.workers import Workers
 
-RECORDS_PER_CHUNK = 10 * VALUES_PER_SEARCH
 CHARS_PER_CHUNK = 16_000_000
 QUIET_SECONDS = 1.0
 """Without input for so long, what has come in is written."""
@@ -113,7 +111,7 @@ class Pipeline:
             self._chunk.append(item)
             self._chunk_chars += chars
         if (
-            len(self._chunk) >= RECORDS_PER_CHUNK
+            len(self._chunk) >= self._lookups.records_at_once
             or self._chunk_chars >= CHARS_PER_CHUNK
             or self._is_chunk_old()
         ):

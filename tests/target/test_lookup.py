@@ -7,10 +7,10 @@ import re
 import pytest
 
 from appcrm.client import Page
+from appcrm.errors import BadRequest
 from target_appcrm.index import ContactIndex
-from target_appcrm.lookup import Lookups
+from target_appcrm.lookup import RECORDS_AT_ONCE, RECORDS_WHERE_DEAR, Lookups
 from target_appcrm.matching import match_keys
-from target_appcrm.pipeline import RECORDS_PER_CHUNK
 from target_appcrm.settings import TargetSettings
 from target_appcrm.workers import Workers
 
@@ -20,16 +20,19 @@ PEOPLE = 5_000
 class OddServer:
     """A CRM whose search reads only so many values, or returns only so many rows, as the sandbox's does not."""
 
-    def __init__(self, *, most_rows=None, most_values=None):
+    def __init__(self, *, most_rows=None, most_values=None, refuses_in=False):
         self.rows = [
             {"id": n, "first_name": "P", "email": f"p{n}@x.io", "phones": [], "cf_key": f"K{n}"}
             for n in range(1, PEOPLE + 1)
         ]
         self.most_rows, self.most_values, self.requests = most_rows, most_values, 0
+        self.refuses_in = refuses_in
 
     def search_contacts(self, text, *, search_fields, include=(), max_tries=None):  # noqa: ARG002  the client's form
         self.requests += 1
         field, operator = search_fields.split(":")
+        if operator == "in" and self.refuses_in:
+            raise BadRequest("refused", operation="search", path="/contacts", status=400)
         values = text.split(",")[: self.most_values] if operator == "in" else [text]
         wanted = {value.lower() for value in values}
         numbers = (re.fullmatch(r"[pk](\d+)(@x\.io)?", value) for value in wanted)
@@ -85,8 +88,8 @@ def test_what_is_there_is_found_and_what_is_not_is_not(lookups, field, odd):
 def test_as_many_records_as_contacts_cost_a_request_for_a_hundred(lookups, odd):
     server = OddServer(**odd)
     finder = lookups(server, "email")
-    for first in range(1, PEOPLE, RECORDS_PER_CHUNK):
-        finder.find(keys_of("email", range(first, min(first + RECORDS_PER_CHUNK, PEOPLE + 1))))
+    for first in range(1, PEOPLE, RECORDS_AT_ONCE):
+        finder.find(keys_of("email", range(first, min(first + RECORDS_AT_ONCE, PEOPLE + 1))))
     assert server.requests <= PEOPLE // 100 + 5
 
 
@@ -94,3 +97,16 @@ def test_a_few_records_against_many_contacts_cost_a_few_searches(lookups):
     server = OddServer()
     lookups(server, "email").find(keys_of("email", [3, 999, 4_000, 70_000, 70_001]))
     assert server.requests <= 3
+
+
+def test_where_each_record_costs_a_search_few_are_looked_up_before_they_are_written(lookups):
+    finder = lookups(OddServer(refuses_in=True), "email")
+    assert finder.records_at_once == RECORDS_AT_ONCE
+    finder.find(keys_of("email", range(1, 11)))
+    assert finder.records_at_once == RECORDS_WHERE_DEAR
+
+
+def test_where_the_whole_crm_was_read_many_are_looked_up_together_again(lookups):
+    finder = lookups(OddServer(refuses_in=True), "email")
+    finder.find(keys_of("email", range(1, PEOPLE)))
+    assert finder.records_at_once == RECORDS_AT_ONCE
