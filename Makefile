@@ -66,7 +66,7 @@ browser:
 demo: install $(MELTANO)/.installed ## warehouse -> CRM -> warehouse with real parts: PostgreSQL, Meltano, the sandbox
 	$(BIN)/python examples/demo/run.py
 
-test: check browser ## everything that CI runs
+test: check browser install-airflow ## everything that CI runs
 	$(BIN)/pytest -n 2 --ignore tests/field
 	$(MAKE) test-field
 
