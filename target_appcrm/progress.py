@@ -101,7 +101,13 @@ class States:
         self._error: Exception | None = None
 
     def note(self, number: int, state: Any) -> None:  # noqa: ANN401  any JSON value
-        """Take a state that came after the record with this number."""
+        """Take a state that came after the record with this number.
+
+        Raises:
+            Exception: an earlier one could not be emitted, so the run is to end.
+        """
+        if self._error is not None:
+            raise self._error
         with self._lock:
             self._count_done()
             self._book.note(number, state)

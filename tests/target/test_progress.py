@@ -93,4 +93,6 @@ def test_a_state_that_cannot_go_out_ends_the_run():
     assert asked.wait(30)
     states.close()
     with pytest.raises(BrokenPipeError):
+        states.note(1, "later")
+    with pytest.raises(BrokenPipeError):
         states.emit()
