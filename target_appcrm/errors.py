@@ -5,6 +5,7 @@ AppcrmError
 │   ├── RecordBeforeSchema a RECORD of a stream without a SCHEMA
 │   └── UnknownStream      a SCHEMA of a stream that goes nowhere
 ├── Unwritable             one record that is refused
+├── StateLost              a state that cannot be written to standard output
 ├── RunStopped             the run ended before its input did
 └── RunIncomplete          the run ended, and not all of it was done
 """
@@ -42,6 +43,10 @@ class Unwritable(AppcrmError):
         self.reason = reason
         self.cause = cause or reason
         self.status = status
+
+
+class StateLost(AppcrmError):
+    """A state that cannot be written to standard output."""
 
 
 class RunStopped(AppcrmError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -22,7 +23,7 @@ from appcrm.settings import ApiSettings, from_environment
 from appcrm.version import VERSION
 from target_appcrm.applying import Applier, Stopping
 from target_appcrm.deletes import Deletes
-from target_appcrm.errors import InputError, RecordBeforeSchema, RunIncomplete, UnknownStream
+from target_appcrm.errors import InputError, RecordBeforeSchema, RunIncomplete, StateLost, UnknownStream
 from target_appcrm.index import ContactIndex
 from target_appcrm.lines import check_writable
 from target_appcrm.lookup import Lookups
@@ -282,8 +283,16 @@ class TargetAppcrm(Target):
 
     @staticmethod
     def _emit_state(state: object) -> None:
-        sys.stdout.write(serialize_json(state) + "\n")
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(serialize_json(state) + "\n")
+            sys.stdout.flush()
+        except OSError as error:
+            # Python would try again, and complain, when it closes standard output.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise StateLost(
+                f"a state cannot be written to standard output ({error.strerror}), so nobody would know how far this "
+                "run came: see what became of its reader, then run again with the last state that was kept"
+            ) from error
 
     @staticmethod
     def _emit_nothing(state: object) -> None:

@@ -56,3 +56,23 @@ def test_a_variable_that_cannot_be_read_is_named_without_its_value(setting, valu
 def test_an_address_that_is_not_the_apis_names_the_setting(crm, command, person, singer):
     arguments = command(crm, api_url=crm.origin + "/crm")[1:]
     assert "Check api_url" in ended(*arguments, lines=singer(person(1)))
+
+
+def test_a_reader_of_states_that_is_gone_ends_the_run_in_one_sentence(crm, command, person, singer):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        command(crm),
+        input=singer(person(1), state={"at": 1}),
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    os.close(writer)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert "a state cannot be written to standard output (Broken pipe)" in done.stderr
+    assert [contact["first_name"] for contact in crm.contacts()] == [person(1)["first_name"]]
