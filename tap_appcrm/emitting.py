@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from singer_sdk.mapper import StreamMap
 
-    from tap_appcrm.records import Schema
     from tap_appcrm.streams import AppcrmStream
 
 ENCODER = msgspec.json.Encoder()
@@ -85,8 +84,3 @@ class Emitter:
 def is_plain(maps: list[StreamMap]) -> bool:
     """Whether records leave as they are: no stream map, no flattening."""
     return len(maps) == 1 and isinstance(maps[0], SameRecordTransform) and not maps[0].flattening_enabled
-
-
-def selected(schema: Schema, stream_map_schema: Schema) -> Schema:
-    """Return the record's schema: what the catalog selects."""
-    return schema | {"properties": stream_map_schema["properties"]}
