@@ -67,12 +67,12 @@ demo: install $(MELTANO)/.installed ## warehouse -> CRM -> warehouse with real p
 	$(BIN)/python examples/demo/run.py
 
 test: check browser install-airflow ## everything that CI runs
-	$(BIN)/pytest -n 2 --ignore tests/field
+	$(BIN)/pytest -n 2 --dist worksteal --durations 10 --ignore tests/field
 	$(MAKE) test-field
 
 # A call of its own, after the others: a cluster would take the cores from all that runs beside it.
 test-field: install install-airflow ## Airflow for real: dags test, standalone, and 20 accounts on Celery with a lost worker
-	$(BIN)/pytest -n 2 --dist worksteal -m "" tests/field
+	$(BIN)/pytest -n 2 --dist worksteal --durations 10 -m "" tests/field
 
 # Each peer in an environment of its own, bytecode compiled, as pip would leave it; BENCH=quick|requests|growth|report.
 BENCH ?= full
