@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+# Stands beside the tests, which are not a package.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from imported_target import run_imported
 
 TARGET = Path(sys.executable).parent / "target-appcrm"
 TEXT = {"type": ["string", "null"]}
@@ -109,13 +113,12 @@ def run(command, tmp_path):
         rejects = tmp_path / "rejects.singer.jsonl"
         rejects.unlink(missing_ok=True)
         sandbox.reset_log()
-        done = subprocess.run(
-            command(sandbox, receipts_path=str(receipts), **settings),
-            input=lines.encode("utf-8", "surrogatepass") if isinstance(lines, str) else lines,
-            capture_output=True,
+        done = run_imported(
+            command(sandbox, receipts_path=str(receipts), **settings)[1:],
+            lines.encode("utf-8", "surrogatepass") if isinstance(lines, str) else lines,
+            tmp_path,
+            environment={**os.environ, "LOGLEVEL": "INFO"},
             timeout=200,
-            check=False,
-            env={**os.environ, "LOGLEVEL": "INFO"},
         )
         errors = done.stderr.decode()
         assert sandbox.token not in errors + done.stdout.decode()
