@@ -109,7 +109,8 @@ class Creates:
         """Create a contact exactly once; None where the record went on as an update of one that was there."""
         for attempt in range(self._settings.max_tries):
             try:
-                return self._answers.read(self._send(body))
+                answer, _ = self._forms.send(body, self._client.create_contact)
+                return self._answers.read(answer)
             except InvalidRecord as error:  # noqa: PERF203  a request costs a thousand times as much
                 found = self._holder(change, error)
                 if found is None:
@@ -128,21 +129,6 @@ class Creates:
                 if attempt + 1 == self._settings.max_tries:
                     raise
         return None
-
-    def _send(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Send a create; one that was refused for the form of its custom fields did nothing, and goes out once more."""
-        try:
-            return self._client.create_contact(body)
-        except InvalidRecord as error:
-            other = self._forms.instead(body, error)
-            if other is None:
-                raise
-            try:
-                answer = self._client.create_contact(other)
-            except InvalidRecord:
-                raise error from None
-            self._forms.learn(body, other)
-            return answer
 
     def _look_for_created(self, change: Change, error: ApiError) -> Contact | None:
         """Look whether a create whose answer was lost was carried out.

@@ -8,12 +8,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from appcrm.contact import option_value, parse_timestamp
+from appcrm.errors import InvalidRecord
 from target_appcrm.values import TRUTHS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from appcrm.errors import InvalidRecord
 
 _PLAIN_MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?: \d\d:\d\d:\d\d)?", re.ASCII)
 _WHOLE = re.compile(r"(-?\d+)\.0*", re.ASCII)
@@ -87,6 +86,29 @@ class Forms:
         if name in self._takes_other:
             return other
         return in_form_of(value, self._example(name)) if isinstance(other, (list, bool)) else value
+
+    def send(
+        self, body: dict[str, Any], send: Callable[[dict[str, Any]], dict[str, Any]]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Send a body; return the answer, and the body that was taken.
+
+        A body that was refused for the form of its custom fields did nothing, so it goes out once more in the other.
+
+        Raises:
+            InvalidRecord: the first refusal.
+        """
+        try:
+            return send(body), body
+        except InvalidRecord as error:
+            other = self.instead(body, error)
+            if other is None:
+                raise
+            try:
+                answer = send(other)
+            except InvalidRecord:
+                raise error from None
+            self.learn(body, other)
+            return answer, other
 
     def instead(self, body: Mapping[str, Any], error: InvalidRecord) -> dict[str, Any] | None:
         """Return a refused body with its refused values in their other form; None where one of them has none."""

@@ -113,20 +113,13 @@ class Updates:
 
     def put(self, contact: Contact, body: dict[str, Any]) -> Contact:
         """Send an update and return the contact after it."""
-        body = self._forms.fit(body)
         try:
-            answer = self._client.update_contact(contact["id"], body)
+            answer, taken = self._forms.send(
+                self._forms.fit(body), lambda form: self._client.update_contact(contact["id"], form)
+            )
         except InvalidRecord as error:
-            other = self._forms.instead(body, error)
-            if other is None:
-                raise refused_fields(error) from error
-            try:
-                answer = self._client.update_contact(contact["id"], other)
-            except InvalidRecord:
-                raise refused_fields(error) from error
-            self._forms.learn(body, other)
-            body = other
-        return {**with_changes(contact, body), **self._answers.read(answer, contact["id"])}
+            raise refused_fields(error) from error
+        return {**with_changes(contact, taken), **self._answers.read(answer, contact["id"])}
 
     def _with_sets(self, change: Change, contact: Contact) -> Contact:
         """Return a contact with the sets that its associations are planned from, retrieving it where it must be."""
