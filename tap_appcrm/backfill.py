@@ -92,10 +92,11 @@ def read_backfill(run: Run, position: Backfill, page: SourcePage) -> Iterator[Ro
         position: brought up to date before each checkpoint.
         page: the first page to take, just read.
     """
-    yield from _take(run, position, page)
     numbers = range(page.number - 1, 0, -1)
-    for _, following in run.workers.in_order(lambda number: run.source.rows(BY_ID, number), numbers):
-        yield from _take(run, position, following)
+    with run.workers.in_order(lambda number: run.source.rows(BY_ID, number), numbers) as pages:
+        yield from _take(run, position, page)
+        for _, following in pages:
+            yield from _take(run, position, following)
 
 
 def _take(run: Run, position: Backfill, page: SourcePage) -> Iterator[Rows | Checkpoint]:

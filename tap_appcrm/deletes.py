@@ -128,11 +128,12 @@ def _confirm(run: Run, candidates: list[int]) -> tuple[list[int], dict[int, str 
             refusals[error.status].append(contact_id)
             return {}
 
-    for contact_id, row in run.workers.in_order(ask, candidates):
-        if row is None:
-            gone.append(contact_id)
-        else:
-            kept[contact_id] = canonical_timestamp(row.get("updated_at"))
+    with run.workers.in_order(ask, candidates) as answers:
+        for contact_id, row in answers:
+            if row is None:
+                gone.append(contact_id)
+            else:
+                kept[contact_id] = canonical_timestamp(row.get("updated_at"))
     for status, ids in refusals.items():
         logger.warning(
             "%s: %d contacts are not listed, but their own requests answer with status %s (ids %s); they are not "

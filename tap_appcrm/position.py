@@ -8,13 +8,16 @@ docs/reading.md describes every key. A shape that is not understood is an error,
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from appcrm.contact import canonical_timestamp
 from appcrm.errors import AppcrmError
 from tap_appcrm.idset import IdSet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 STATE_VERSION = 1
 REPLICATION_KEY = "updated_at"
@@ -168,6 +171,27 @@ class StreamState:
             result |= {"replication_key": REPLICATION_KEY, "replication_key_value": self.bookmark}
         result[OUR_KEY] = msgspec.to_builtins(own)
         return result
+
+
+def bookmarks_of(state: object, streams: Iterable[str]) -> dict[str, Any]:
+    """Return what a Singer state holds for each stream, after a look at that of some.
+
+    Raises:
+        StateError: it cannot be understood, so that reading on would silently read everything again.
+    """
+    if not isinstance(state, dict) or (state.keys() - {"currently_syncing"} and "bookmarks" not in state):
+        raise StateError(
+            "the state has no bookmarks; expected the value of a STATE message of this tap. "
+            "Run without --state to read everything again"
+        )
+    bookmarks = {} if state.get("bookmarks") is None else state["bookmarks"]
+    if not isinstance(bookmarks, dict):
+        raise StateError(
+            "the state's bookmarks are not an object; run without --state to read everything again"
+        )
+    for name in streams:
+        StreamState.parse(name, bookmarks.get(name, {}))
+    return bookmarks
 
 
 def _malformed(stream: str, why: str) -> StateError:

@@ -101,12 +101,13 @@ def fetch(run: Run, missing: Mapping[int, int]) -> Iterator[Rows]:
 
 def fetch_each(run: Run, ids: Iterable[int]) -> Iterator[Rows]:
     """Retrieve contacts one by one; one that is gone meanwhile is no loss."""
-    for contact_id, row in run.workers.in_order(run.source.one, ids):
-        if row is None or as_id(row.get("id")) != contact_id:
-            continue
-        run.seen.add(contact_id)
-        run.repaired += 1
-        yield Rows([row], [contact_id], [canonical_timestamp(row.get("updated_at"))])
+    with run.workers.in_order(run.source.one, ids) as answers:
+        for contact_id, row in answers:
+            if row is None or as_id(row.get("id")) != contact_id:
+                continue
+            run.seen.add(contact_id)
+            run.repaired += 1
+            yield Rows([row], [contact_id], [canonical_timestamp(row.get("updated_at"))])
 
 
 def unproven(run: Run, why: str) -> Unproven:

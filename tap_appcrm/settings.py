@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from appcrm.client import MAX_PAGE_SIZE
 from appcrm.contact import canonical_timestamp
 from appcrm.errors import SettingsError
-from appcrm.settings import REQUIRED_SETTINGS, SETTINGS_SCHEMA
+from appcrm.settings import REQUIRED_SETTINGS, SETTINGS_SCHEMA, ApiSettings
+from appcrm.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -84,14 +85,50 @@ TAP_SETTINGS_SCHEMA: dict[str, dict[str, Any]] = {
     },
 }
 
-KINDS = ("array", "boolean", "integer", "null", "number", "object", "string")
-"""The types of JSON Schema."""
-
 CONFIG_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": SETTINGS_SCHEMA | TAP_SETTINGS_SCHEMA,
     "required": list(REQUIRED_SETTINGS),
 }
+
+
+STREAM_ORDER = ("contacts", "contact_associations")
+"""Contacts first: associations are read of the contacts that the run emits."""
+
+USER_AGENT = f"tap-appcrm/{VERSION}"
+
+TYPES: dict[str, tuple[type, ...]] = {
+    "array": (list,),
+    "boolean": (bool,),
+    "integer": (int,),
+    "null": (type(None),),
+    "number": (int, float),
+    "object": (dict,),
+    "string": (str,),
+}
+"""The types of JSON Schema."""
+
+
+def api_settings(config: Mapping[str, Any]) -> ApiSettings:
+    """Read the API's settings from a configuration.
+
+    Raises:
+        SettingsError: one that cannot work.
+    """
+    return ApiSettings.from_config(config, user_agent=USER_AGENT)
+
+
+def takes(schema: Mapping[str, Any], value: object) -> bool:
+    """Whether a setting certainly takes a value, by the few rules that the settings' schemas have."""
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    if not any(
+        isinstance(value, TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool))
+        for kind in kinds
+    ):
+        return False
+    if isinstance(value, int) and not schema.get("minimum", value) <= value <= schema.get("maximum", value):
+        return False
+    return value in schema.get("enum", [value])
 
 
 @dataclass(frozen=True)
@@ -160,8 +197,8 @@ def schema_mistakes(schema: object, path: str) -> Iterator[str]:
         return
     kinds = schema.get("type", [])
     names = kinds if isinstance(kinds, list) else [kinds]
-    if not all(name in KINDS for name in names):
-        yield f"{path}.type must be one of {', '.join(KINDS)}, or a list of them"
+    if not all(name in TYPES for name in names):
+        yield f"{path}.type must be one of {', '.join(TYPES)}, or a list of them"
     if "items" in schema:
         yield from schema_mistakes(schema["items"], f"{path}.items")
     properties = schema.get("properties", {})

@@ -201,6 +201,10 @@ class ContactsStream(AppcrmStream):
     name = "contacts"
     primary_keys = ("id",)
 
+    def make_reading(self) -> Reading:
+        """Return what reads this stream: one that has begun already, if there is."""
+        return self.tap.begun_reading() or super().make_reading()
+
     def make_source(self) -> ApiSource:
         """Read what the catalog selects, where asking for less is safe."""
         return ApiSource(
@@ -285,11 +289,12 @@ class ContactAssociationsStream(AppcrmStream):
             return
         source = ApiSource(self.tap.client, self.tap.settings)
         part: list[Row] = []
-        for _, row in self.tap.workers.in_order(source.one, rows.ids):
-            # One that is gone meanwhile has no associations any more.
-            if row is not None:
-                part.append(row)
-            if len(part) >= self.tap.workers.size:
-                yield part
-                part = []
+        with self.tap.workers.in_order(source.one, rows.ids) as answers:
+            for _, row in answers:
+                # One that is gone meanwhile has no associations any more.
+                if row is not None:
+                    part.append(row)
+                if len(part) >= self.tap.workers.size:
+                    yield part
+                    part = []
         yield part

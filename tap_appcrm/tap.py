@@ -8,6 +8,7 @@ import sys
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn
 
+import click
 from singer_sdk import Tap
 from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import ConfigValidationError
@@ -20,16 +21,18 @@ from singer_sdk.tap_base import CliTestOptionValue
 from appcrm.client import Client, ListQuery
 from appcrm.errors import AppcrmError, ConnectionFault, Forbidden, MalformedBody, NotFound, Unauthenticated
 from appcrm.schemas import load_schema
-from appcrm.settings import ApiSettings, from_environment
+from appcrm.settings import from_environment
 from appcrm.version import VERSION
 from tap_appcrm.command import Command, InputError
 from tap_appcrm.companion import Companion
 from tap_appcrm.discovery import contacts_schema, sampled_rows
+from tap_appcrm.emitting import is_plain
 from tap_appcrm.following import stand_together
+from tap_appcrm.headstart import STREAM, HeadStart
 from tap_appcrm.output import BufferedWriter
-from tap_appcrm.position import StateError, StreamState
+from tap_appcrm.position import bookmarks_of
 from tap_appcrm.receipt import Receipt, write_receipts
-from tap_appcrm.settings import CONFIG_SCHEMA, TapSettings, setting_error
+from tap_appcrm.settings import CONFIG_SCHEMA, STREAM_ORDER, TapSettings, api_settings, setting_error
 from tap_appcrm.streams import ContactAssociationsStream, ContactsStream
 from tap_appcrm.workers import Stop, Workers
 
@@ -37,7 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
-    import click
     from singer_sdk import Stream
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
@@ -45,8 +47,6 @@ if TYPE_CHECKING:
     from tap_appcrm.streams import AppcrmStream
 
 TEST_TRIES = 3
-STREAM_ORDER = ("contacts", "contact_associations")
-"""Contacts first: associations are read of the contacts that the run emits."""
 
 
 class TapAppcrm(Tap):
@@ -74,6 +74,7 @@ class TapAppcrm(Tap):
         self.stop = Stop()
         self._was_told = False
         self.receipts: list[Receipt] = []
+        self._head_start: HeadStart | None = None
         super().__init__(**options)
 
     # Settings
@@ -104,7 +105,7 @@ class TapAppcrm(Tap):
         unique = list(dict.fromkeys(errors))
         if not unique:
             try:
-                ApiSettings.from_config(self._config, user_agent=self._own_user_agent)
+                api_settings(self._config)
                 TapSettings.from_config(self._config)
             except AppcrmError as error:
                 unique = [str(error)]
@@ -117,10 +118,6 @@ class TapAppcrm(Tap):
             )
         return unique
 
-    @property
-    def _own_user_agent(self) -> str:
-        return f"{self.name}/{VERSION}"
-
     @cached_property
     def settings(self) -> TapSettings:
         """How to read."""
@@ -129,8 +126,7 @@ class TapAppcrm(Tap):
     @cached_property
     def client(self) -> Client:
         """The API."""
-        settings = ApiSettings.from_config(self.config, user_agent=self._own_user_agent)
-        return Client.from_settings(settings, sleep=self.stop.sleep)
+        return Client.from_settings(api_settings(self.config), sleep=self.stop.sleep)
 
     @cached_property
     def workers(self) -> Workers:
@@ -190,25 +186,42 @@ class TapAppcrm(Tap):
             return None
         return Companion(other, reading, own.state)
 
+    # The head start
+
+    def take_over(self, head_start: HeadStart) -> None:
+        """Go on with a reading that has begun, where this tap would begin the very same one; else end it."""
+        contacts = self.streams[STREAM]
+        plan = head_start.plan
+        is_same = (
+            isinstance(contacts, ContactsStream)
+            and contacts.selected
+            and not contacts.is_full_table
+            and not self.reads_associations
+            and is_plain(contacts.stream_maps)
+            and contacts.selected_schema["properties"] == plan.schema["properties"]
+            and self.state.get("bookmarks", {}).get(STREAM, {}) == plan.state
+            and self.settings == plan.settings
+            and api_settings(self.config) == plan.api
+        )
+        if not is_same or self._was_told:
+            head_start.abandon()
+            self.logger.info("%d requests were sent early and are not used", head_start.client.requests_sent)
+            return
+        self._head_start = head_start
+        self.stop, self.client, self.workers = head_start.stop, head_start.client, head_start.workers
+
+    def begun_reading(self) -> Reading | None:
+        """Return the reading that was taken over, once."""
+        head_start, self._head_start = self._head_start, None
+        return None if head_start is None else head_start.reading
+
     def load_state(self, state: dict[str, Any]) -> None:
         """Take the state of the last run.
 
         Raises:
             StateError: it cannot be understood, so that reading on would silently read everything again.
         """
-        if not isinstance(state, dict) or (state.keys() - {"currently_syncing"} and "bookmarks" not in state):
-            raise StateError(
-                "the state has no bookmarks; expected the value of a STATE message of this tap. "
-                "Run without --state to read everything again"
-            )
-        bookmarks = {} if state.get("bookmarks") is None else state["bookmarks"]
-        if not isinstance(bookmarks, dict):
-            raise StateError(
-                "the state's bookmarks are not an object; run without --state to read everything again"
-            )
-        for name in STREAM_ORDER:
-            StreamState.parse(name, bookmarks.get(name, {}))
-        super().load_state({**state, "bookmarks": bookmarks})
+        super().load_state({**state, "bookmarks": bookmarks_of(state, STREAM_ORDER)})
 
     def write_receipts(self) -> None:
         """Write what is known of each stream so far, where a setting says to."""
@@ -244,6 +257,7 @@ class TapAppcrm(Tap):
         super(Tap, cls).invoke(about=about, about_format=about_format)
         cls.logger.info("%s v%s", cls.name, VERSION)
         config = config or _ConfigInput()
+        head_start = click.get_current_context().find_object(HeadStart)
         tap = cls(
             config=config.config,
             parse_env_config=config.parse_env,
@@ -251,6 +265,8 @@ class TapAppcrm(Tap):
             catalog=None if catalog is None else read_catalog(catalog),
         )
         tap.tell_of_empty_selection()
+        if head_start is not None:
+            tap.take_over(head_start)
         tap.sync_all()
         sys.stdout.flush()
 

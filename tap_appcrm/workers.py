@@ -8,6 +8,8 @@ import threading
 from collections import deque
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as StillRunning
+from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ K = TypeVar("K")
 
 LOOK_SECONDS = 0.2
 """How often a waiting main thread looks whether it should end."""
+RESULTS_AHEAD = 64
+"""Pages of a hundred contacts, packed: some 5 MB. A reader that pauses, as one that still imports, costs no time."""
 
 
 class Terminated(SystemExit):
@@ -107,26 +111,29 @@ class Workers:
         """Run one call in the background and wait for it."""
         return self.result(self.submit(function, *arguments))
 
-    def in_order(self, function: Callable[[K], T], keys: Iterable[K]) -> Iterator[tuple[K, T]]:
-        """Yield each key with its result in the order of the keys, with at most ``size`` calls ahead."""
+    @contextmanager
+    def in_order(self, function: Callable[[K], T], keys: Iterable[K]) -> Iterator[Iterator[tuple[K, T]]]:
+        """Begin calls at once, and give each key with its result in the order of the keys.
+
+        Results that nobody has asked for yet wait, at most ``RESULTS_AHEAD``; what is left at the end is not begun.
+        """
         waiting: deque[tuple[K, Future[T]]] = deque()
         remaining = iter(keys)
-        try:
-            while True:
-                while len(waiting) < self.size:
-                    key = next(remaining, None)
-                    if key is None:
-                        break
-                    waiting.append((key, self.submit(function, key)))
-                if not waiting:
-                    return
+
+        def begin(count: int) -> None:
+            waiting.extend((key, self.submit(function, key)) for key in islice(remaining, count))
+
+        def results() -> Iterator[tuple[K, T]]:
+            while waiting:
                 key, future = waiting[0]
                 result = self.result(future)
                 waiting.popleft()
-                following = next(remaining, None)
-                if following is not None:
-                    waiting.append((following, self.submit(function, following)))
+                begin(1)
                 yield key, result
+
+        begin(max(self.size, RESULTS_AHEAD))
+        try:
+            yield results()
         finally:
             for _, future in waiting:
                 future.cancel()

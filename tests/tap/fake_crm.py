@@ -5,6 +5,7 @@ It is a `Source` of the walks: what a page shows is decided when the request is 
 
 from collections import deque
 from concurrent.futures import Future
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 
 from appcrm.contact import format_timestamp
@@ -137,7 +138,11 @@ class InlineWorkers:
             future.set_result(future.call())
         return future.result()
 
+    @contextmanager
     def in_order(self, function, keys):
+        yield self._results(function, keys)
+
+    def _results(self, function, keys):
         remaining = iter(keys)
         waiting = deque()
         while True:

@@ -55,14 +55,21 @@ def choose(catalog, *streams, method=None, only=None):
 
 def run(config, *, catalog=None, state=None, fails=()):
     """Run the tap; an error of the kinds in `fails` is kept beside the output."""
+    return written_by(
+        lambda: TapAppcrm(
+            config=copy.deepcopy(config), catalog=copy.deepcopy(catalog), state=copy.deepcopy(state)
+        ),
+        fails=fails,
+    )
+
+
+def written_by(make_tap, *, fails=()):
+    """Run the tap that a call makes, and return what it wrote."""
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     error = None
     with redirect_stdout(out):
         try:
-            tap = TapAppcrm(
-                config=copy.deepcopy(config), catalog=copy.deepcopy(catalog), state=copy.deepcopy(state)
-            )
-            tap.sync_all()
+            make_tap().sync_all()
         except fails as raised:
             error = raised
         out.flush()
