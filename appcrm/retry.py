@@ -7,8 +7,6 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import backoff
-
 from appcrm.errors import ConnectionFault, RateLimited, RetriableError
 
 if TYPE_CHECKING:
@@ -64,6 +62,8 @@ class RetryPolicy:
         has_answered: Callable[[], bool],
     ) -> T:
         """Wait and try again after a first failure; most requests never come here."""
+        import backoff  # noqa: PLC0415  it brings asyncio, for which no first request should wait
+
         failed = [first]
 
         def first_or_again() -> T:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 
 from appcrm.collector import at_rest
+from appcrm.deferral import deferred
 
 
 def main() -> None:
     """Run ``tap-appcrm`` with the arguments of the process, and end it."""
-    with at_rest():
+    with at_rest(), deferred():
         from tap_appcrm.headstart import HeadStart, HeldMessages, plan_of  # noqa: PLC0415  it comes before the SDK
 
         messages = HeldMessages()

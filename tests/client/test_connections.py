@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 import ssl
+import subprocess
 
 import pytest
 import trustme
 from scripted_server import Answer, ScriptedServer
 
-from appcrm.connections import path_of
+from appcrm.connections import may_need_proxy, path_of
 from appcrm.errors import ConnectionFault, SettingsError
 
 OK = b'{"id": 7, "first_name": "Ana"}'
@@ -58,6 +60,60 @@ def test_a_certificate_that_cannot_be_verified_ends_the_run_and_names_the_variab
         make_client(api_url=tls_server.url).retrieve_contact(7)
     assert not waits
     assert not tls_server.asked
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="only openssl tells the names in such a folder")
+def test_a_folder_of_certificates_is_taken_where_the_environment_names_it(
+    make_client, tls_server, authority, tmp_path, monkeypatch
+):
+    pem = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(pem))
+    name = subprocess.run(
+        [shutil.which("openssl"), "x509", "-hash", "-noout", "-in", str(pem)],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    pem.rename(tmp_path / f"{name}.0")
+    monkeypatch.setenv("CURL_CA_BUNDLE", str(tmp_path))
+    assert make_client(api_url=tls_server.url).retrieve_contact(7)["first_name"] == "Ana"
+
+
+def test_certificates_are_read_alike_with_a_proxy_in_the_environment(
+    make_client, tls_server, authority, tmp_path, monkeypatch
+):
+    bundle = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with pytest.raises(SettingsError, match="REQUESTS_CA_BUNDLE"):
+        make_client(api_url=tls_server.url).retrieve_contact(7)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    assert make_client(api_url=tls_server.url).retrieve_contact(7)["first_name"] == "Ana"
+
+
+@pytest.mark.parametrize(
+    ("environment", "platform", "needed"),
+    [
+        ({}, "linux", False),
+        ({"HTTPS_PROXY": ""}, "linux", False),
+        ({"https_proxy": "http://proxy.invalid"}, "linux", True),
+        ({"ALL_PROXY": "socks5://proxy.invalid"}, "linux", True),
+        ({}, "darwin", True),
+        ({}, "win32", True),
+    ],
+)
+def test_requests_is_asked_for_a_proxy_only_where_there_can_be_one(environment, platform, needed):
+    assert may_need_proxy(environment, platform) == needed
+
+
+def test_an_address_with_letters_of_its_own_language_is_no_mistake(make_client):
+    make_client(api_url="https://ação.invalid/api")
+
+
+def test_an_address_that_cannot_be_requested_is_named_before_the_first_request(make_client):
+    with pytest.raises(SettingsError, match="api_url"):
+        make_client(api_url="https://" + "a" * 64 + "ã.invalid/api")
 
 
 def test_a_bundle_that_is_not_there_is_named_before_the_first_request(

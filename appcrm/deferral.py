@@ -1,0 +1,67 @@
+"""What the SDK imports and a plain run never calls: imported when it is called.
+
+upath is for the files of BATCH messages, joblib for sinks that are drained side by side. They are two fifths of the
+SDK's import.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+DEFERRED = {"joblib": ("Parallel", "delayed", "parallel_config"), "upath": ("UPath",)}
+"""Names that the SDK only calls, by their modules; any other name brings the module itself."""
+
+
+class Placeholder(ModuleType):
+    """Stands for a module until something of it is called.
+
+    Args:
+        name: of the module.
+        path: where its submodules lie, for whoever imports one of them.
+    """
+
+    def __init__(self, name: str, path: Iterable[str]) -> None:
+        super().__init__(name)
+        self.__path__ = list(path)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  anything that a module may hold
+        """Return a function that imports and calls, for a name that may wait, else what the module holds."""
+        if name in DEFERRED[self.__name__]:
+            return _calls(self.__name__, name)
+        self.give_way()
+        return getattr(import_module(self.__name__), name)
+
+    def give_way(self) -> None:
+        """Let the next import of the module find it."""
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+
+
+def _calls(module: str, name: str) -> Callable[..., Any]:
+    def call(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401  whatever the real one takes and returns
+        return getattr(import_module(module), name)(*arguments, **options)
+
+    return call
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Let what is imported meanwhile do without these modules; afterwards they are there for whoever asks."""
+    specs = {name: find_spec(name) for name in DEFERRED if name not in sys.modules}
+    placeholders = [
+        Placeholder(name, spec.submodule_search_locations or ()) for name, spec in specs.items() if spec
+    ]
+    sys.modules.update({each.__name__: each for each in placeholders})
+    try:
+        yield
+    finally:
+        for each in placeholders:
+            each.give_way()

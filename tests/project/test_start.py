@@ -1,0 +1,78 @@
+"""What a start does without: modules that the SDK imports and a plain run never calls."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+# One process for each: what a module brings can be seen only where nothing has brought it before.
+IMPORTED = """
+import json, sys
+from {package} import start
+sys.argv = ["command", "--version"]
+try:
+    start.main()
+except SystemExit:
+    pass
+print(json.dumps(sorted(name for name in {names} if name in sys.modules)))
+"""
+USED = """
+from appcrm.deferral import deferred
+with deferred():
+    from joblib import Parallel, delayed, parallel_config, cpu_count
+    from upath import UPath
+    {during}
+import joblib, upath
+assert joblib.Parallel(n_jobs=1)(joblib.delayed(abs)(n) for n in (-1, 2)) == [1, 2]
+with parallel_config(backend="threading"):
+    assert Parallel(n_jobs=1)(delayed(abs)(n) for n in (-1, 2)) == [1, 2]
+assert isinstance(UPath("memory:///folder/file"), upath.UPath)
+assert cpu_count() == joblib.cpu_count() > 0
+"""
+
+
+def out(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("package", ["tap_appcrm", "target_appcrm"])
+def test_a_start_imports_no_module_that_is_only_for_batches_or_many_processes(package):
+    names = ["joblib", "upath", "fsspec", "psutil", "singer_sdk"]
+    assert json.loads(out(IMPORTED.format(package=package, names=names))[-1]) == ["singer_sdk"]
+
+
+@pytest.mark.parametrize(
+    "during", ["pass", "import upath; upath.UnsupportedOperation", "import upath.registry"]
+)
+def test_what_is_deferred_does_what_it_says_when_it_is_called(during):
+    out(USED.format(during=during))
+
+
+def test_what_was_imported_before_stays_as_it_is():
+    code = """
+import joblib
+from appcrm.deferral import deferred
+with deferred():
+    from joblib import Parallel
+assert Parallel is joblib.Parallel
+"""
+    out(code)
+
+
+def test_a_module_that_is_not_deferred_gives_its_own_error():
+    code = """
+from appcrm.deferral import deferred
+with deferred():
+    try:
+        from joblib import nothing_of_the_kind
+    except ImportError as error:
+        assert "nothing_of_the_kind" in str(error)
+    else:
+        raise AssertionError
+import joblib
+joblib.Parallel
+"""
+    out(code)
