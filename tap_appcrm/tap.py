@@ -190,7 +190,7 @@ class TapAppcrm(Tap):
 
     def take_over(self, head_start: HeadStart) -> None:
         """Go on with a reading that has begun, where this tap would begin the very same one; else end it."""
-        contacts = self.streams[STREAM]
+        contacts = self.streams.get(STREAM)
         plan = head_start.plan
         is_same = (
             isinstance(contacts, ContactsStream)

@@ -14,8 +14,8 @@ SINGER = {"singer_sdk", "meltano"}
 OURS = {"appcrm", "tap_appcrm", "target_appcrm", "appcrm_sandbox"}
 FORBIDDEN = {
     "appcrm": (OURS - {"appcrm"}) | SINGER,
-    "tap_appcrm": {"target_appcrm", "appcrm_sandbox", "requests"},
-    "target_appcrm": {"tap_appcrm", "appcrm_sandbox", "requests"},
+    "tap_appcrm": {"target_appcrm", "appcrm_sandbox", "requests", "urllib3"},
+    "target_appcrm": {"tap_appcrm", "appcrm_sandbox", "requests", "urllib3"},
     "appcrm_sandbox": (OURS - {"appcrm_sandbox"}) | SINGER | {"requests"},
 }
 
