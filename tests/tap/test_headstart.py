@@ -22,24 +22,25 @@ MAIN = "from tap_appcrm.start import main; main()"
 LATE = "from tap_appcrm.tap import TapAppcrm; TapAppcrm.cli()"
 # The import of the SDK waits until the sandbox was asked so many times.
 LATE_IMPORT = """
-import importlib.abc, json, sys, time, urllib.request
+import builtins, json, sys, time, urllib.request
 
 origin, count = sys.argv[1:3]
 del sys.argv[1:3]
+at_once = builtins.__import__
 
-class Late(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path, target=None):
-        if name == "singer_sdk":
-            sys.meta_path.remove(self)
-            for _ in range(3000):
-                with urllib.request.urlopen(origin + "/__log/counts") as answer:
-                    if json.load(answer)["total"] >= int(count):
-                        break
-                time.sleep(0.01)
-            else:
-                sys.exit("nothing was sent before the import")
+def late(name, *rest, **named):
+    if name == "singer_sdk" and builtins.__import__ is late:
+        builtins.__import__ = at_once
+        for _ in range(3000):
+            with urllib.request.urlopen(origin + "/__log/counts") as answer:
+                if json.load(answer)["total"] >= int(count):
+                    break
+            time.sleep(0.01)
+        else:
+            sys.exit("nothing was sent before the import")
+    return at_once(name, *rest, **named)
 
-sys.meta_path.insert(0, Late())
+builtins.__import__ = late
 from tap_appcrm.start import main
 main()
 """
