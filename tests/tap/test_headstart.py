@@ -120,7 +120,7 @@ def begun(files):
 
 
 def read(files, head_start=None, **changes):
-    """Run a tap on the files, with some of them changed, and return it with what it wrote."""
+    """Run a tap on the files, with some of them changed, and return what it wrote."""
     tap = TapAppcrm(
         config=copy.deepcopy(changes.get("config", files.config)),
         catalog=copy.deepcopy(changes.get("catalog", files.catalog)),
@@ -256,7 +256,7 @@ def test_the_tap_goes_on_with_the_reading_that_has_begun(crm, files):
 OLD_BOOKMARK = {"replication_key": "updated_at", "replication_key_value": "2000-01-01T00:00:00.000000Z"}
 CHANGES = {
     "settings": lambda files: {"config": {**files.config, "page_size": PAGE_SIZE + 1}},
-    "token": lambda files: {"config": {**files.config, "requests_per_minute": 6_000}},
+    "limit": lambda files: {"config": {**files.config, "requests_per_minute": 6_000}},
     "state": lambda files: {"state": {**files.state, "bookmarks": {"contacts": OLD_BOOKMARK}}},
     "selection": lambda files: {"catalog": choose(files.catalog, "contacts", only=("id", "email"))},
     "stream map": lambda files: {"config": {**files.config, "stream_maps": {"contacts": {"x": "id"}}}},
