@@ -7,23 +7,26 @@ contacts up; ``run.py full`` does all of it, with more rounds. ``run.py report``
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import platform
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cases import GROUPS
 from counting import count_requests
 from growing import measure_growth
-from measuring import ENVIRONMENTS, HERE, measure, simulator, wait_for_quiet
+from measuring import ENVIRONMENTS, HERE, WORK, measure, simulator, wait_for_quiet
 from singer_input import write_input
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cases import Group
     from measuring import Case, Measurement, Simulator
 
@@ -103,6 +106,18 @@ def _lines(value: object) -> str:
     return json.dumps(value)
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Refuse to run beside another one: they would share a folder, and each would be the other's load."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    with (WORK / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit("Another benchmark is running in this checkout: wait until it has ended")
+        yield
+
+
 def main() -> int:
     """Measure what the command line names; the exit code is 1 if any tool failed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -110,6 +125,12 @@ def main() -> int:
     parser.add_argument("--groups", default=",".join(GROUPS), help="of the tools side by side")
     parser.add_argument("--rounds", type=int)
     given = parser.parse_args()
+    with alone():
+        return run(given)
+
+
+def run(given: argparse.Namespace) -> int:
+    """Measure what was asked for, and write the page; returns the exit code."""
     RESULTS.mkdir(exist_ok=True)
     failed: list[dict[str, Any]] = []
     if given.part in ROUNDS:
