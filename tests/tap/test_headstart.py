@@ -150,6 +150,20 @@ def test_a_run_without_changes_stays_at_one_request(crm, files):
     assert messages(early.stdout) == messages(ran(LATE, *files.arguments()).stdout)
 
 
+def test_an_interrupted_backfill_goes_on_where_it_was(crm, files):
+    whole = messages(ran(LATE, *files.arguments()).stdout)
+    states = [message["value"] for message in whole if message["type"] == "STATE"]
+    files.state = states[len(states) // 2 - 1]
+    crm.reset_log()
+    late = messages(ran(LATE, *files.arguments()).stdout)
+    asked_late = asked(crm)
+    assert 0 < sum(message["type"] == "RECORD" for message in late) < CONTACTS
+    crm.reset_log()
+    early = ran(LATE_IMPORT, crm.origin, str(len(asked_late) - 1), *files.arguments())
+    assert messages(early.stdout) == late
+    assert asked(crm) == asked_late
+
+
 def test_a_failure_before_the_import_is_told_like_any_other(crm, files):
     crm.faults({"operation": "list", "nth": 1, "status": 503})
     files.config["max_retry_wait"] = 1
