@@ -37,8 +37,6 @@ class Meltano:
             "PATH": f"{EXECUTABLE.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "NO_COLOR": "1",
             "MELTANO_SYS_DIR_ROOT": str(self._system),
-            # Installed once, by install(); a run should not look again.
-            "MELTANO_AUTO_INSTALL": "false",
             **settings,
         }
 
@@ -66,7 +64,8 @@ class Meltano:
     def run(self, *plugins: str) -> float:
         """`meltano run PLUGINS`; returns its seconds, raises PipelineError."""
         began = time.monotonic()
-        self.command("run", *plugins)
+        # Installed once, by install(); a run should not look again.
+        self.command("run", "--no-install", *plugins)
         return time.monotonic() - began
 
     def command(self, *arguments: str) -> None:

@@ -38,8 +38,10 @@ class Project:
 
     def try_(self, *arguments, stdin=None, **settings):
         """Run one command; the finished process, whatever its status."""
+        command, *rest = arguments
+        options = ["--no-install"] if command in {"run", "invoke"} else []
         return subprocess.run(
-            [str(MELTANO), *arguments],
+            [str(MELTANO), command, *options, *rest],
             cwd=ROOT,
             env=self._environment | settings,
             stdin=stdin or subprocess.DEVNULL,

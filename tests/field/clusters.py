@@ -81,7 +81,6 @@ class MeltanoProject:
             "MELTANO_PROJECT_ROOT": str(folder),
             "MELTANO_EXECUTABLE": str(MELTANO),
             "MELTANO_ENVIRONMENT": "prod",
-            "MELTANO_AUTO_INSTALL": "false",
             "MELTANO_RETRY_DELAY_SECONDS": "1",
             **{f"TAP_POSTGRES_{name}": text for name, text in address.items()},
             **{f"TARGET_POSTGRES_{name}": text for name, text in address.items()},
@@ -112,9 +111,10 @@ class MeltanoProject:
             (own / name).symlink_to(home / name)
         return self
 
-    def meltano(self, *arguments, seconds=240, exit_code=0, stdin=subprocess.DEVNULL, **settings):
+    def meltano(self, command, *arguments, seconds=240, exit_code=0, stdin=subprocess.DEVNULL, **settings):
+        options = ["--no-install"] if command in {"run", "invoke"} else []
         done = subprocess.run(
-            [str(MELTANO), *arguments],
+            [str(MELTANO), command, *options, *arguments],
             cwd=self.root,
             env=self.environment | settings,
             stdin=stdin,

@@ -16,6 +16,10 @@ from meltano_run import MeltanoRun
 # takes hours belongs in `first-load` until it is done, so that nobody's hour waits for it.
 GROUPS = {"hourly": "@hourly", "nightly": "0 3 * * *", "first-load": "@once"}
 
+# As many tasks as the workers have room for. Airflow takes one that waits in Celery's queue for ten minutes for stuck,
+# and fails it the third time; a task beyond this number waits in the scheduler, for as long as it takes.
+AT_ONCE = int(os.environ.get("APPCRM_TENANTS_AT_ONCE", "16"))
+
 project = Project.from_environment(os.environ)
 everyone = tenants(project)
 
@@ -30,8 +34,7 @@ for group, interval in GROUPS.items():
         start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
         catchup=False,
         max_active_runs=1,
-        # The account's pool is what holds a task back; Airflow's default of 16 would be the limit of all together.
-        max_active_tasks=len(members),
+        max_active_tasks=min(len(members), AT_ONCE),
         tags=["meltano", "appcrm-tenants"],
     ) as dag:
         for tenant in members:

@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 # `--force` would not wait, but where only the worker's line broke and the run lives on, two would write to one CRM.
 RETRY_DELAY = timedelta(seconds=int(os.environ.get("MELTANO_RETRY_DELAY_SECONDS", "360")))
 RETRIES = 3
+# Meltano 4.4.1 reads MELTANO_AUTO_INSTALL and installs all the same; only the option stops it.
+NO_INSTALL = "--no-install"
 _LAST_LINES = 40
 _ALERT_SECONDS = 30
 
@@ -96,7 +98,8 @@ class MeltanoRun(BaseOperator):
         name = run_id(self.dag_id, context["run_id"], self.task_id)
         rejects = self.project_root / "output" / f"rejects-{name}.singer.jsonl"
         before = _records(rejects)
-        exit_code, output = self._run(["run", "--run-id", name, *self.block.split()], self._settings(rejects))
+        command = ["run", NO_INSTALL, "--run-id", name, *self.block.split()]
+        exit_code, output = self._run(command, self._settings(rejects))
         rejected = _records(rejects) - before
         verdict = judge(exit_code, output, rejected)
         refused = (
@@ -138,7 +141,7 @@ class MeltanoRun(BaseOperator):
         kept = {
             name: text for name, text in os.environ.items() if not name.startswith(("AIRFLOW", "__AIRFLOW"))
         }
-        settings = {"MELTANO_AUTO_INSTALL": "false", "MELTANO_ENVIRONMENT": "prod", "NO_COLOR": "1"}
+        settings = {"MELTANO_ENVIRONMENT": "prod", "NO_COLOR": "1"}
         settings |= kept | self.environment
         settings["PATH"] = os.pathsep.join((os.path.dirname(self.executable), kept.get("PATH", os.defpath)))  # noqa: PTH120  may be a bare name
         if writes_to_crm(self.block):
