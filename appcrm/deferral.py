@@ -1,7 +1,7 @@
 """What the SDK imports and a plain run never calls: imported when it is called.
 
-upath is for the files of BATCH messages, joblib for sinks that are drained side by side. They are two fifths of the
-SDK's import.
+upath is for the files of BATCH messages, joblib for sinks that are drained side by side, and the SDK's streams over
+REST and its schemas from addresses bring requests with them. They are half of the SDK's import.
 """
 
 from __future__ import annotations
@@ -16,8 +16,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-DEFERRED = {"joblib": ("Parallel", "delayed", "parallel_config"), "upath": ("UPath",)}
-"""Names that the SDK only calls, by their modules; any other name brings the module itself."""
+DEFERRED = {
+    "joblib": ("Parallel", "delayed", "parallel_config"),
+    "upath": ("UPath",),
+    "singer_sdk.schema.source": ("OpenAPISchema", "SchemaDirectory", "SchemaSource", "StreamSchema"),
+    "singer_sdk.streams.graphql": ("GraphQLStream",),
+    "singer_sdk.streams.rest": ("RESTStream",),
+}
+"""Names that the SDK at most calls, by their modules; any other name brings the module itself."""
 
 
 class Placeholder(ModuleType):
@@ -55,10 +61,12 @@ def _calls(module: str, name: str) -> Callable[..., Any]:
 @contextmanager
 def deferred() -> Iterator[None]:
     """Let what is imported meanwhile do without these modules; afterwards they are there for whoever asks."""
-    specs = {name: find_spec(name) for name in DEFERRED if name not in sys.modules}
+    # To find a module within a package would import the package.
+    packages = {name: find_spec(name) for name in DEFERRED if name not in sys.modules and "." not in name}
     placeholders = [
-        Placeholder(name, spec.submodule_search_locations or ()) for name, spec in specs.items() if spec
+        Placeholder(name, spec.submodule_search_locations or ()) for name, spec in packages.items() if spec
     ]
+    placeholders += [Placeholder(name, ()) for name in DEFERRED if name not in sys.modules and "." in name]
     sys.modules.update({each.__name__: each for each in placeholders})
     try:
         yield

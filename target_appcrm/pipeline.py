@@ -34,7 +34,7 @@ logger = logging.getLogger("target-appcrm")
 
 
 class Pipeline:
-    """Takes records from one thread and writes them on several; at most one chunk is in memory."""
+    """Takes records from one thread and writes them on several: a chunk comes in while the one before is written."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Pipeline:
         version: int | None = None,
         refusal: str | None = None,
     ) -> None:
-        """Take one record in; now and then this writes a chunk first.
+        """Take one record in; now and then this hands a chunk over, once the one before it is written.
 
         Args:
             stream: as its SCHEMA described it.
@@ -90,7 +90,12 @@ class Pipeline:
             chars: its size, to bound memory.
             version: of its table.
             refusal: why it cannot be written, where that is known already.
+
+        Raises:
+            AppcrmError: what stopped the run meanwhile.
         """
+        if self._stopping.is_set():
+            self._check_running()
         self._taken_at = self._clock()
         if not self._chunk:
             self._chunk_began_at = self._taken_at
@@ -115,12 +120,17 @@ class Pipeline:
             or self._chunk_chars >= CHARS_PER_CHUNK
             or self._is_chunk_old()
         ):
-            self.drain()
+            self._hand_over()
 
     def idle(self) -> None:
-        """Write what has come in, while the input is silent."""
+        """Write what has come in, while the input is silent.
+
+        Raises:
+            AppcrmError: what stopped the run meanwhile.
+        """
+        self._check_running()
         if self._chunk and self._clock() - self._taken_at >= QUIET_SECONDS:
-            self.drain()
+            self._hand_over()
 
     def _is_chunk_old(self) -> bool:
         return bool(self._chunk) and self._clock() - self._chunk_began_at >= SECONDS_BETWEEN_STATES
@@ -129,7 +139,7 @@ class Pipeline:
         """Take a state in; it goes out when every record before it is done."""
         self._states.note(self._count, state)
         if self._is_chunk_old():
-            self.drain()
+            self._hand_over()
 
     def _warn_of(self, names: Iterable[str]) -> None:
         new = [name for name in names if name not in self._warned_fields]
@@ -160,14 +170,21 @@ class Pipeline:
     # Writing
 
     def drain(self) -> None:
-        """Write all that was taken in.
+        """Write all that was taken in, and wait for it.
 
         Raises:
             AppcrmError: what stopped the run.
         """
+        self._hand_over()
+        self._wait()
+        self._check_running()
+
+    def _hand_over(self) -> None:
+        """Look the chunk up and have it written; what was written before it is what the look-ups must see."""
+        self._wait()
+        self._check_running()
         chunk, self._chunk, self._chunk_chars = self._chunk, [], 0
         if chunk:
-            self._check_running()
             with_associations = any(item.change and item.change.associations for item in chunk)
             try:
                 found = self._lookups.find(
@@ -180,8 +197,6 @@ class Pipeline:
             with self._changed:
                 self._open_chains += len(chains)
             self._workers.submit([self._task(chain, found) for chain in chains])
-            self._wait()
-        self._check_running()
 
     def _task(self, chain: list[Item], found: Found) -> Callable[[], None]:
         def run() -> None:

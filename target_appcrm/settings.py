@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from appcrm.contact import ASSOCIATIONS, CUSTOM_FIELD_PREFIX, LIST_FIELDS, READ_ONLY_FIELDS, SCALAR_FIELDS
@@ -228,18 +229,18 @@ class TargetSettings:
             max_retry_wait=float(config.get("max_retry_wait", SETTINGS_SCHEMA["max_retry_wait"]["default"])),
         )
 
-    @property
+    @cached_property
     def key_fields(self) -> tuple[str, ...]:
         """What a record's contact is found by, in order."""
         external = () if self.external_id_field is None else (self.external_id_field,)
         return (*external, *(name for name in self.match_on if name not in external))
 
-    @property
+    @cached_property
     def custom_names(self) -> frozenset[str]:
         """Names of custom fields beyond ``cf_…``."""
         return self.custom_fields | self.custom_keys
 
-    @property
+    @cached_property
     def custom_keys(self) -> frozenset[str]:
         """Custom fields among the match keys."""
         return frozenset(self.key_fields) - {EMAIL, PHONE, ID}

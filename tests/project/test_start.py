@@ -22,6 +22,7 @@ from appcrm.deferral import deferred
 with deferred():
     from joblib import Parallel, delayed, parallel_config, cpu_count
     from upath import UPath
+    from singer_sdk import RESTStream, StreamSchema
     {during}
 import joblib, upath
 assert joblib.Parallel(n_jobs=1)(joblib.delayed(abs)(n) for n in (-1, 2)) == [1, 2]
@@ -29,6 +30,13 @@ with parallel_config(backend="threading"):
     assert Parallel(n_jobs=1)(delayed(abs)(n) for n in (-1, 2)) == [1, 2]
 assert isinstance(UPath("memory:///folder/file"), upath.UPath)
 assert cpu_count() == joblib.cpu_count() > 0
+from pathlib import Path
+from singer_sdk.schema.source import StreamSchema as Real
+assert isinstance(StreamSchema(Path("schemas")), Real)
+from singer_sdk.streams.rest import RESTStream as Base
+class Own(Base):
+    name, path, url_base = "own", "/own", "http://127.0.0.1"
+assert Own.url_base
 """
 
 
@@ -39,8 +47,8 @@ def out(code):
 
 
 @pytest.mark.parametrize("package", ["tap_appcrm", "target_appcrm"])
-def test_a_start_imports_no_module_that_is_only_for_batches_or_many_processes(package):
-    names = ["joblib", "upath", "fsspec", "psutil", "singer_sdk"]
+def test_a_start_imports_no_module_that_it_does_without(package):
+    names = ["joblib", "upath", "fsspec", "psutil", "requests", "backoff", "asyncio", "singer_sdk"]
     assert json.loads(out(IMPORTED.format(package=package, names=names))[-1]) == ["singer_sdk"]
 
 
