@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
 
@@ -46,6 +47,35 @@ def test_records_are_written_while_the_pipe_stays_open_and_silent(crm, command, 
     process.kill()
     process.communicate()
     assert written == 1
+
+
+def test_the_next_records_come_in_while_these_are_written(crm, command, person, singer):
+    crm.settings(latency_ms=300)
+    wide = "x" * 1_000  # what a pipe and its reader cannot hold for long
+    lines = singer(*(person(n, job_title=wide) for n in range(1_900)), state={"n": 1}).encode()
+    process = subprocess.Popen(
+        command(crm), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    process.stdin.write(lines)
+    process.stdin.flush()
+    written = len(crm.contacts())
+    process.send_signal(signal.SIGTERM)
+    states, _ = process.communicate(timeout=60)
+    assert written < 900
+    assert (process.returncode, states) == (143, b"")
+
+
+def test_what_ends_the_run_ends_it_while_the_pipe_stays_open_and_silent(crm, command, person, singer):
+    crm.faults({"operation": "create", "status": 401})
+    process = subprocess.Popen(
+        command(crm), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdin.write(singer(person(1), state={"n": 1}).encode())
+    process.stdin.flush()
+    assert process.wait(timeout=60) == 1
+    said = process.stderr.read().decode()
+    process.communicate()
+    assert "auth_token" in said.splitlines()[-1]
 
 
 def test_an_address_handed_from_one_contact_to_another_follows_the_order(crm, run, person, singer):
