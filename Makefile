@@ -69,9 +69,10 @@ browser:
 demo: install $(MELTANO)/.installed ## warehouse -> CRM -> warehouse with real parts: PostgreSQL, Meltano, the sandbox
 	$(BIN)/python examples/demo/run.py
 
+# Three at a time on two cores: many tests wait for a server as often as they work.
 test: check browser install-airflow ## everything that CI runs
 	@$(BIN)/python -m compileall -qq appcrm tap_appcrm target_appcrm appcrm_sandbox
-	$(BIN)/pytest -n 2 --dist worksteal --durations 10 --ignore tests/field
+	$(BIN)/pytest -n 3 --dist worksteal --durations 10 --ignore tests/field
 	@$(MAKE) --no-print-directory test-field
 
 # A call of its own, after the others: a cluster would take the cores from all that runs beside it.
