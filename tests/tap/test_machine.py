@@ -150,6 +150,6 @@ def _told(history):
 @pytest.mark.parametrize("machine", [Crowd, CrowdWithDeletes, BareCrowd])
 def test_one_more_run_has_every_survivors_newest_version(machine):
     budget = settings(
-        max_examples=100, stateful_step_count=8, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=60, stateful_step_count=8, deadline=None, suppress_health_check=list(HealthCheck)
     )
     run_state_machine_as_test(machine, settings=budget)

@@ -20,7 +20,7 @@ from tap_appcrm.settings import TapSettings
 ALL = ("insert", "touch", "delete", "restore", "purge")
 COMING, GOING = ("insert", "touch", "restore"), ("touch", "delete", "purge")
 WITHOUT_RESTORE = ("insert", "touch", "delete", "purge")
-TRIALS = 1000
+TRIALS = 500
 
 
 class Trial:
