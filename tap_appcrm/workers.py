@@ -20,7 +20,7 @@ K = TypeVar("K")
 
 LOOK_SECONDS = 0.2
 """How often a waiting main thread looks whether it should end."""
-RESULTS_AHEAD = 64
+RESULTS_AHEAD = 32
 """Pages of a hundred contacts, packed: some 5 MB. A reader that pauses, as one that still imports, costs no time."""
 
 
