@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
 DEFERRED = {
     "joblib": ("Parallel", "delayed", "parallel_config"),
@@ -23,7 +23,37 @@ DEFERRED = {
     "singer_sdk.streams.graphql": ("GraphQLStream",),
     "singer_sdk.streams.rest": ("RESTStream",),
 }
-"""Names that the SDK at most calls, by their modules; any other name brings the module itself."""
+"""Names that the SDK only hands on or calls, by their modules; any other name brings the module itself."""
+
+
+class Deferred:
+    """Stands for a class or function, which is imported when it is called or anything else is done with it.
+
+    Args:
+        module: that holds it.
+        name: of it.
+    """
+
+    def __init__(self, module: Placeholder, name: str) -> None:
+        self._module = module
+        self._name = name
+
+    def _imported(self) -> Any:  # noqa: ANN401  whatever it is
+        self._module.give_way()
+        return getattr(import_module(self._module.__name__), self._name)
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  whatever the real one takes
+        """Import it, and call it."""
+        return self._imported()(*arguments, **options)
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (self._imported(),)
+
+    def __instancecheck__(self, instance: object) -> bool:
+        return isinstance(instance, self._imported())
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  anything that it may hold
+        return getattr(self._imported(), name)
 
 
 class Placeholder(ModuleType):
@@ -39,9 +69,9 @@ class Placeholder(ModuleType):
         self.__path__ = list(path)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  anything that a module may hold
-        """Return a function that imports and calls, for a name that may wait, else what the module holds."""
+        """Return what imports when it is used, for a name that may wait, else what the module holds."""
         if name in DEFERRED[self.__name__]:
-            return _calls(self.__name__, name)
+            return Deferred(self, name)
         self.give_way()
         return getattr(import_module(self.__name__), name)
 
@@ -49,13 +79,6 @@ class Placeholder(ModuleType):
         """Let the next import of the module find it."""
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
-
-
-def _calls(module: str, name: str) -> Callable[..., Any]:
-    def call(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401  whatever the real one takes and returns
-        return getattr(import_module(module), name)(*arguments, **options)
-
-    return call
 
 
 @contextmanager

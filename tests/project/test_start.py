@@ -34,9 +34,11 @@ from pathlib import Path
 from singer_sdk.schema.source import StreamSchema as Real
 assert isinstance(StreamSchema(Path("schemas")), Real)
 from singer_sdk.streams.rest import RESTStream as Base
-class Own(Base):
-    name, path, url_base = "own", "/own", "http://127.0.0.1"
-assert Own.url_base
+class Own(RESTStream):
+    name = "own"
+assert issubclass(Own, Base)
+assert not isinstance(Path(), StreamSchema)
+assert RESTStream.extra_retry_statuses == Base.extra_retry_statuses
 """
 
 
