@@ -102,7 +102,7 @@ def goals() -> list[str]:
 
 def amount(value: float, unit: str) -> str:
     """Write a ratio as times or as percent."""
-    return f"{value:.0%}" if unit == "%" else f"{value:.1f} ×"
+    return f"{value:.1%}" if unit == "%" else f"{value:.1f} ×"
 
 
 def verdict(reached: float | None, goal: float) -> str:
