@@ -81,15 +81,23 @@ class Placeholder(ModuleType):
             del sys.modules[self.__name__]
 
 
+def _path_of(name: str) -> Iterable[str] | None:
+    """Return where the submodules of a module lie; None where there is no such module."""
+    if "." in name:
+        # To find a module within a package would import the package.
+        return ()
+    spec = find_spec(name)
+    return None if spec is None else spec.submodule_search_locations or ()
+
+
 @contextmanager
 def deferred() -> Iterator[None]:
     """Let what is imported meanwhile do without these modules; afterwards they are there for whoever asks."""
-    # To find a module within a package would import the package.
-    packages = {name: find_spec(name) for name in DEFERRED if name not in sys.modules and "." not in name}
     placeholders = [
-        Placeholder(name, spec.submodule_search_locations or ()) for name, spec in packages.items() if spec
+        Placeholder(name, path)
+        for name in DEFERRED
+        if name not in sys.modules and (path := _path_of(name)) is not None
     ]
-    placeholders += [Placeholder(name, ()) for name in DEFERRED if name not in sys.modules and "." in name]
     sys.modules.update({each.__name__: each for each in placeholders})
     try:
         yield
