@@ -1,7 +1,8 @@
 """What the SDK imports and a plain run never calls: imported when it is called.
 
 upath is for the files of BATCH messages, joblib for sinks that are drained side by side, and the SDK's streams over
-REST and its schemas from addresses bring requests with them. They are half of the SDK's import.
+REST and its schemas from addresses bring requests with them. They are half of the SDK's import. urllib3 imports
+importlib.metadata for HTTP/2 alone: a quarter of its own import, which a first request waits for.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 DEFERRED = {
+    "importlib.metadata": ("version",),
     "joblib": ("Parallel", "delayed", "parallel_config"),
     "upath": ("UPath",),
     "singer_sdk.schema.source": ("OpenAPISchema", "SchemaDirectory", "SchemaSource", "StreamSchema"),
@@ -75,6 +77,14 @@ class Placeholder(ModuleType):
         self.give_way()
         return getattr(import_module(self.__name__), name)
 
+    def stand_in(self) -> None:
+        """Let whoever imports the module find this one, also by way of its package."""
+        sys.modules[self.__name__] = self
+        package, _, name = self.__name__.rpartition(".")
+        if package in sys.modules:
+            # It stays there until the module itself is imported, which takes its place.
+            setattr(sys.modules[package], name, self)
+
     def give_way(self) -> None:
         """Let the next import of the module find it."""
         if sys.modules.get(self.__name__) is self:
@@ -83,7 +93,8 @@ class Placeholder(ModuleType):
 
 def _path_of(name: str) -> Iterable[str] | None:
     """Return where the submodules of a module lie; None where there is no such module."""
-    if "." in name:
+    package = name.rpartition(".")[0]
+    if package and package not in sys.modules:
         # To find a module within a package would import the package.
         return ()
     spec = find_spec(name)
@@ -98,7 +109,8 @@ def deferred() -> Iterator[None]:
         for name in DEFERRED
         if name not in sys.modules and (path := _path_of(name)) is not None
     ]
-    sys.modules.update({each.__name__: each for each in placeholders})
+    for each in placeholders:
+        each.stand_in()
     try:
         yield
     finally:

@@ -23,6 +23,9 @@ with deferred():
     from joblib import Parallel, delayed, parallel_config, cpu_count
     from upath import UPath
     from singer_sdk import RESTStream, StreamSchema
+    import importlib.metadata, sys
+    from importlib import metadata
+    from importlib.metadata import version
     {during}
 import joblib, upath
 assert joblib.Parallel(n_jobs=1)(joblib.delayed(abs)(n) for n in (-1, 2)) == [1, 2]
@@ -39,6 +42,8 @@ class Own(RESTStream):
 assert issubclass(Own, Base)
 assert not isinstance(Path(), StreamSchema)
 assert RESTStream.extra_retry_statuses == Base.extra_retry_statuses
+assert version("msgspec") == metadata.version("msgspec") == importlib.metadata.version("msgspec")
+assert "importlib.metadata._meta" in sys.modules
 """
 
 
