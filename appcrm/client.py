@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -26,8 +25,7 @@ MAX_PAGE_SIZE = 100
 """Concord's public documentation: ``per_page`` goes up to 100."""
 
 
-@dataclass(frozen=True)
-class Page(Generic[RowT]):
+class Page(msgspec.Struct, Generic[RowT], frozen=True):
     """One page of a list. What the server did not say is None."""
 
     rows: list[RowT]
@@ -38,8 +36,7 @@ class Page(Generic[RowT]):
     server_time: datetime | None = None
 
 
-@dataclass(frozen=True)
-class ListQuery:
+class ListQuery(msgspec.Struct, frozen=True):
     """What to list; field names as the API writes them.
 
     Args:

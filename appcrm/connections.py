@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import ssl
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
+import msgspec
 from urllib3 import PoolManager
 from urllib3.exceptions import (
     ConnectTimeoutError,
@@ -55,8 +55,7 @@ class Broken(Exception):
         self.reached_server = reached_server
 
 
-@dataclass(frozen=True)
-class Fault:
+class Fault(msgspec.Struct, frozen=True):
     """What a failure of urllib3 means; ``{seconds}`` is the time-out."""
 
     error: type[HTTPError]

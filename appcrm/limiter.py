@@ -14,8 +14,9 @@ import email.utils
 import logging
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,8 +30,7 @@ SMALLEST_UNIX_TIME = 1_000_000_000
 logger = logging.getLogger("appcrm")
 
 
-@dataclass(frozen=True)
-class RateHeaders:
+class RateHeaders(msgspec.Struct, frozen=True):
     """What one response says about the rate limit; seconds count from when it was received."""
 
     limit: int | None = None

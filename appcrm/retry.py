@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import random
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
 
 from appcrm.errors import ConnectionFault, RateLimited, RetriableError
 
@@ -23,8 +24,7 @@ LONGEST_FIRST_CONTACT_WAIT_SECONDS = 4.0
 logger = logging.getLogger("appcrm")
 
 
-@dataclass(frozen=True)
-class RetryPolicy:
+class RetryPolicy(msgspec.Struct, frozen=True):
     """Tries per request and the longest wait between them, in seconds.
 
     Args:
@@ -35,7 +35,7 @@ class RetryPolicy:
     max_tries: int
     max_wait_seconds: float
     sleep: Callable[[float], None]
-    jitter: Callable[[], float] = field(default=random.random)
+    jitter: Callable[[], float] = msgspec.field(default=random.random)
 
     def call(self, send: Callable[[], T], *, idempotent: bool, has_answered: Callable[[], bool]) -> T:
         """Return what ``send`` returns, trying again while its error is retriable.

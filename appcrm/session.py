@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -29,8 +28,7 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
 """What decoding a body raises: a byte that is no UTF-8 is an error of Python's own."""
 
 
-@dataclass(frozen=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """A success: its status, headers and undecoded body."""
 
     status: int
@@ -38,8 +36,7 @@ class Response:
     body: bytes
 
 
-@dataclass(frozen=True)
-class SentRequest:
+class SentRequest(msgspec.Struct, frozen=True):
     """One try, for those who count: never its query, body or token."""
 
     operation: str

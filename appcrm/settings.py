@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+import msgspec
 
 from appcrm.errors import SettingsError
 
@@ -71,8 +72,7 @@ SETTINGS_SCHEMA: dict[str, dict[str, Any]] = {
 REQUIRED_SETTINGS = ("api_url", "auth_token")
 
 
-@dataclass(frozen=True)
-class ApiSettings:
+class ApiSettings(msgspec.Struct, frozen=True):
     """Where the API is and how it may be used; times in seconds."""
 
     api_url: str

@@ -6,8 +6,9 @@ page that is still to be read into one that was read already. ``prove`` makes th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from tap_appcrm.pages import BY_ID, SourcePage, seek_last
 from tap_appcrm.position import Backfill
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from tap_appcrm.run import Rows, Run
 
 
-@dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(msgspec.Struct, frozen=True):
     """All rows handed out so far may be counted as emitted: this is a place to go on from."""
 
 

@@ -8,9 +8,10 @@ still to be read, and the end lies past the bookmark from which the next run sta
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from appcrm.contact import format_timestamp, parse_timestamp
 from tap_appcrm.pages import BY_CHANGE
@@ -32,8 +33,7 @@ class NotSorted(Exception):
     """The server took ``order=updated_at`` and did not follow it."""
 
 
-@dataclass
-class Changes:
+class Changes(msgspec.Struct):
     """What a walk over the changes found out."""
 
     bookmark: str | None

@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import signal
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +59,7 @@ class _Catalog(msgspec.Struct):
     streams: list[_Entry]
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """What a plain run reads, as far as its files tell: the tap finds out for itself, and compares."""
 
     api: ApiSettings

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +18,7 @@ BY_CHANGE = "updated_at"
 NEWEST_FIRST = "updated_at|desc"
 
 
-@dataclass(frozen=True)
-class SourcePage:
+class SourcePage(msgspec.Struct, frozen=True):
     """One page: rows, their ids and their ``updated_at`` in canonical form, side by side.
 
     ``total``, ``per_page`` and ``last_page`` are the server's own words; None where it says nothing usable.
@@ -73,7 +72,7 @@ class SourcePage:
 
     def without_counts(self) -> SourcePage:
         """Return the same rows as if the server had not counted."""
-        return dataclasses.replace(self, total=None, last_page=None)
+        return msgspec.structs.replace(self, total=None, last_page=None)
 
     @property
     def newest(self) -> str | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from appcrm.errors import SettingsError
 
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-@dataclass
-class Receipt:
+class Receipt(msgspec.Struct):
     """One stream of one run; the contract names the fields."""
 
     stream: str
@@ -40,7 +40,9 @@ def write_receipts(path: str, receipts: Iterable[Receipt]) -> None:
         SettingsError: the file cannot be written.
     """
     target = Path(path)
-    lines = "".join(json.dumps(asdict(receipt), ensure_ascii=False) + "\n" for receipt in receipts)
+    lines = "".join(
+        json.dumps(msgspec.structs.asdict(receipt), ensure_ascii=False) + "\n" for receipt in receipts
+    )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-", suffix=".new")

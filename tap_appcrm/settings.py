@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from appcrm.client import MAX_PAGE_SIZE
 from appcrm.contact import canonical_timestamp
@@ -131,8 +132,7 @@ def takes(schema: Mapping[str, Any], value: object) -> bool:
     return value in schema.get("enum", [value])
 
 
-@dataclass(frozen=True)
-class TapSettings:
+class TapSettings(msgspec.Struct, frozen=True):
     """How to read; the API's own settings are apart."""
 
     start_date: str | None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
 
 from appcrm.client import ListQuery
 from appcrm.contact import as_id, canonical_timestamp
@@ -99,7 +100,7 @@ class ApiSource:
         self, order: str, number: int, *, page_size: int | None = None, doubtful: bool = False
     ) -> SourcePage:
         """Read a page of contacts."""
-        query = dataclasses.replace(
+        query = msgspec.structs.replace(
             self._query,
             order=order,
             per_page=page_size or self._query.per_page,
@@ -123,7 +124,7 @@ class ApiSource:
         self.columns.update(*page.rows)
         if query.select and not carries(page.rows, query.select):
             self._select, self.fast = (), None
-            page = self._list(dataclasses.replace(query, select=()), number, doubtful=doubtful)
+            page = self._list(msgspec.structs.replace(query, select=()), number, doubtful=doubtful)
         return self._counted(page, source_page(page, query.per_page))
 
     def _probe(self, query: ListQuery, number: int) -> Page[Row]:
@@ -136,7 +137,7 @@ class ApiSource:
         except (FatalError, ServerFault):
             # It may be with= that the server does not take: only the page without it can tell.
             self._include = ()
-            page = self._list(dataclasses.replace(query, include=()), number, doubtful=True)
+            page = self._list(msgspec.structs.replace(query, include=()), number, doubtful=True)
         if page.rows and not carries(page.rows, CARRIED):
             self._include = ()
             self._select = self._otherwise_select or self._select
@@ -160,7 +161,7 @@ class ApiSource:
             raise
         except (FatalError, ServerFault):
             # It may be select= that the server does not take: only the page without it can tell.
-            return self._list(dataclasses.replace(query, select=()), number, doubtful=doubtful), False
+            return self._list(msgspec.structs.replace(query, select=()), number, doubtful=doubtful), False
 
     def _list(self, query: ListQuery, number: int, *, doubtful: bool = False) -> Page[Row]:
         if not doubtful:
@@ -175,7 +176,7 @@ class ApiSource:
 
     def stamps(self, number: int) -> SourcePage:
         """Read a page by id with ids and ``updated_at``; everything, where the server's ``select`` is no use."""
-        query = dataclasses.replace(self._query, order=BY_ID, select=self._sweeps_select)
+        query = msgspec.structs.replace(self._query, order=BY_ID, select=self._sweeps_select)
         if self._is_sweeps_select_tried or not query.select:
             page = self._client.list_contacts(query, number)
         else:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from tap_appcrm.idset import IdSet
 from tap_appcrm.pages import seek_last
@@ -19,15 +20,14 @@ MOST_LOOKS = 3
 """How often one boundary is looked at again while the table grows."""
 
 
-@dataclass
-class Sweep:
+class Sweep(msgspec.Struct):
     """What a sweep found.
 
     ``wanted`` holds the page number of each id that the caller asked for.
     """
 
-    ids: IdSet = field(default_factory=IdSet)
-    wanted: dict[int, int] = field(default_factory=dict)
+    ids: IdSet = msgspec.field(default_factory=IdSet)
+    wanted: dict[int, int] = msgspec.field(default_factory=dict)
     first_total: int | None = None
     last_total: int | None = None
     drops: int = 0

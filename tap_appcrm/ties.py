@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,12 +14,11 @@ if TYPE_CHECKING:
     from tap_appcrm.sweep import Sweep
 
 
-@dataclass
-class TieGroup:
+class TieGroup(msgspec.Struct):
     """Rows of one ``updated_at`` across a page boundary, where an unstable order can show one twice, another never."""
 
     stamp: str
-    ids: set[int] = field(default_factory=set)
+    ids: set[int] = msgspec.field(default_factory=set)
     shown: int = 0
     first_position: int = 0
     last_position: int = 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from appcrm.contact import BODY_ASSOCIATIONS
 
@@ -14,18 +15,16 @@ Sets = dict[str, list[int]]
 CALL_ORDER = ("detach", "sync", "attach")
 
 
-@dataclass
-class AssociationPlan:
+class AssociationPlan(msgspec.Struct):
     """What to send.
 
     Args:
         body: sets that travel in the body of a create or update.
         calls: association call to the sets that it carries.
-        before: the sets that were there, where they are known.
     """
 
-    body: Sets = field(default_factory=dict)
-    calls: dict[str, Sets] = field(default_factory=dict)
+    body: Sets = msgspec.field(default_factory=dict)
+    calls: dict[str, Sets] = msgspec.field(default_factory=dict)
 
 
 def needs_current(wanted: Mapping[str, Sequence[int]], modes: Mapping[str, str]) -> list[str]:

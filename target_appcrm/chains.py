@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from target_appcrm.matching import EMAIL, ID
 from target_appcrm.values import email_key
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from target_appcrm.records import Change, StreamSchema
 
 
-@dataclass
-class Item:
+class Item(msgspec.Struct):
     """One record on its way.
 
     Args:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import IO, TYPE_CHECKING, Any
+
+import msgspec
 
 from appcrm.contact import format_timestamp
 from appcrm.schemas import load_schema
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 STREAM = "appcrm_receipts"
 
 
-@dataclass
-class Receipt:
+class Receipt(msgspec.Struct):
     """One decision about one record.
 
     Args:
@@ -41,11 +41,10 @@ class Receipt:
     cause: str | None = None
 
 
-@dataclass
-class Outcome:
+class Outcome(msgspec.Struct):
     """What came of one record: its receipts, and the contact as it is now, where there is one."""
 
-    receipts: list[Receipt] = field(default_factory=list)
+    receipts: list[Receipt] = msgspec.field(default_factory=list)
     contact: Contact | None = None
 
 

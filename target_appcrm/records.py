@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from appcrm.contact import (
     ASSOCIATIONS,
@@ -37,8 +38,7 @@ DELETED_AT = "_sdc_deleted_at"
 SILENTLY_DROPPED = frozenset(READ_ONLY_FIELDS) | SCREEN_NOISE | {OWN_MODES, "contact_id"}
 
 
-@dataclass(frozen=True)
-class StreamSchema:
+class StreamSchema(msgspec.Struct, frozen=True):
     """One stream as one SCHEMA message described it.
 
     Args:
@@ -53,7 +53,7 @@ class StreamSchema:
     source: str
     source_schema: Mapping[str, Any]
     source_key_properties: tuple[str, ...] | None
-    formats: Mapping[str, str] = field(default_factory=dict)
+    formats: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     @classmethod
     def make(
@@ -92,8 +92,7 @@ def _format(definition: object) -> str | None:
     return next(filter(None, map(_format, options)), None) if isinstance(options, list) else None
 
 
-@dataclass
-class Change:
+class Change(msgspec.Struct):
     """What a record wants of a contact.
 
     Args:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from appcrm.contact import ASSOCIATIONS, CUSTOM_FIELD_PREFIX, LIST_FIELDS, READ_ONLY_FIELDS, SCALAR_FIELDS
 from appcrm.errors import SettingsError
@@ -129,8 +130,7 @@ SETTINGS: dict[str, Any] = {
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%", re.ASCII)
 
 
-@dataclass(frozen=True)
-class Ceiling:
+class Ceiling(msgspec.Struct, frozen=True):
     """The most of something: a count, or a share of a whole that is only known later."""
 
     count: int | None = None
@@ -161,8 +161,7 @@ class Ceiling:
         return self.count is None
 
 
-@dataclass(frozen=True)
-class TargetSettings:
+class TargetSettings(msgspec.Struct, frozen=True, dict=True):
     """What the target does; see ``OWN_SETTINGS`` for each."""
 
     mode: str = "upsert"

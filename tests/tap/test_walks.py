@@ -1,6 +1,5 @@
 """The walks against a CRM in memory: what they ask for, what they emit, and where the bookmark ends."""
 
-import dataclasses
 import itertools
 import json
 import math
@@ -8,6 +7,7 @@ import random
 from contextlib import suppress
 from datetime import timedelta
 
+import msgspec
 import pytest
 from fake_crm import EPOCH, FakeCrm, InlineWorkers, Killed
 from hypothesis import given
@@ -315,7 +315,7 @@ def test_a_count_that_is_too_low_hides_nothing(contacts, counted):
         if counted < len(page.ids):  # the source notices by itself that this is no count
             crm.ignore_counts()
             return page.without_counts()
-        return dataclasses.replace(page, total=counted, last_page=-(-counted // 10))
+        return msgspec.structs.replace(page, total=counted, last_page=-(-counted // 10))
 
     crm.page = lambda *asked: stale(*asked) if crm.tells_totals else honest(*asked)
     assert sorted(set(read(crm).ids)) == list(range(1, contacts + 1))
@@ -332,7 +332,7 @@ def test_a_count_of_one_full_page_hides_nothing_from_a_scan_by_id():
 
     def stale(*asked):
         page = honest(*asked)
-        return dataclasses.replace(page, total=10, last_page=1) if crm.tells_totals else page
+        return msgspec.structs.replace(page, total=10, last_page=1) if crm.tells_totals else page
 
     crm.page = stale
     assert sorted(set(read(crm).ids)) == list(range(1, 46))
@@ -341,13 +341,13 @@ def test_a_count_of_one_full_page_hides_nothing_from_a_scan_by_id():
 def test_a_server_that_knows_no_pages_and_counts_one_full_page_is_believed():
     crm = crm_with(10)
     honest = crm.page
-    crm.page = lambda order, number, size: dataclasses.replace(honest(order, 1, size), number=number)
+    crm.page = lambda order, number, size: msgspec.structs.replace(honest(order, 1, size), number=number)
     assert sorted(read(crm).ids) == list(range(1, 11))
     assert len(crm.requests) == 2
 
 
 def _with_total(page, total):
-    return dataclasses.replace(page, total=total)
+    return msgspec.structs.replace(page, total=total)
 
 
 # Bookmarks
@@ -443,7 +443,7 @@ def _nulls_first(crm):
         for row in crm.alive.values():
             row["updated_at"] = row["updated_at"] or ""
         found = honest(crm, order, number, size)
-        return dataclasses.replace(found, stamps=[stamp or None for stamp in found.stamps])
+        return msgspec.structs.replace(found, stamps=[stamp or None for stamp in found.stamps])
 
     return page
 
@@ -539,7 +539,7 @@ def test_a_page_size_that_is_not_honoured_loses_nothing():
 def test_a_page_size_that_is_neither_honoured_nor_told_loses_nothing():
     crm = crm_with(95, page_size=10)
     honest = crm.page
-    crm.page = lambda order, number, _size: dataclasses.replace(
+    crm.page = lambda order, number, _size: msgspec.structs.replace(
         honest(order, number, 4), per_page=None, last_page=None
     )
     assert sorted(read(crm).ids) == list(range(1, 96))
@@ -548,7 +548,7 @@ def test_a_page_size_that_is_neither_honoured_nor_told_loses_nothing():
 def test_a_page_size_that_is_told_wrong_loses_nothing():
     crm = crm_with(95, page_size=10)
     honest = crm.page
-    crm.page = lambda order, number, _size: dataclasses.replace(
+    crm.page = lambda order, number, _size: msgspec.structs.replace(
         honest(order, number, 4), per_page=10, last_page=10
     )
     assert sorted(read(crm).ids) == list(range(1, 96))
@@ -565,7 +565,7 @@ def test_a_server_that_knows_no_pages_is_read_once():
     crm = crm_with(9)
     crm.tells_totals = False
     honest = crm.page
-    crm.page = lambda order, number, _size: dataclasses.replace(honest(order, 1, 99), number=number)
+    crm.page = lambda order, number, _size: msgspec.structs.replace(honest(order, 1, 99), number=number)
     assert sorted(read(crm).ids) == list(range(1, 10))
 
 
