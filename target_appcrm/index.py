@@ -54,6 +54,11 @@ class ContactIndex:
             if len(self._waiting) >= CONTACTS_WRITTEN_TOGETHER:
                 self._write()
 
+    def flush(self) -> None:
+        """Write what was put; whatever asks for contacts does so, too."""
+        with self._lock:
+            self._write()
+
     def _write(self) -> None:
         if not self._waiting:
             return

@@ -84,6 +84,17 @@ class Lookups:
             found.add(self._find_closely(doubtful))
         return found
 
+    def look_ahead(self, keysets: Iterable[Keys]) -> None:
+        """Ask for the CRM's size in the background, where the first look-up of the run will ask for it anyway.
+
+        Args:
+            keysets: of records without associations; those that follow before the look-up can only add keys.
+        """
+        field = self._order()[0]
+        keys = {key.token: key for keys in keysets for key in keys if key.field == field}
+        if is_size_worth_asking(self._costs(field, list(keys.values()))):
+            self._crm.send_for_page_one()
+
     def find_again(self, keys: Keys) -> dict[int, Contact]:
         """Search one record's keys once more, each on its own: for a create whose outcome is unknown."""
         found: dict[int, Contact] = {}
@@ -97,7 +108,12 @@ class Lookups:
 
     @property
     def records_at_once(self) -> int:
-        """How many records to look up together: few where each costs a request, so that states are not held long."""
+        """How many records to look up together: few where each costs a request, so that states are not held long.
+
+        One is enough as soon as it is known that no look-up will cost any.
+        """
+        if self._crm.is_all_on_its_way:
+            return 1
         first = next(iter(self._order()), ID)
         is_dear = self._searches.takes_in(first) is False and not self._crm.is_complete
         return RECORDS_WHERE_DEAR if is_dear else RECORDS_AT_ONCE
@@ -113,6 +129,10 @@ class Lookups:
     def remember(self, contact: Contact) -> None:
         """Note a contact as a write left it, or as a dry run would have."""
         self._crm.remember(contact)
+
+    def note_written(self) -> None:
+        """Do now what the next look-up would have to do first: the threads that write are busy with requests."""
+        self._index.flush()
 
     def forget(self, contact_id: int) -> None:
         """Note that a contact is gone."""

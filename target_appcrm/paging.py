@@ -11,6 +11,8 @@ from appcrm.errors import SettingsError
 from target_appcrm.values import is_empty
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from appcrm.client import Page
     from target_appcrm.fetching import Fetches
     from target_appcrm.found import Witnesses
@@ -43,6 +45,8 @@ class WholeCrm:
         self._witnesses = witnesses
         self._first_page: Page[dict[str, Any]] | None = None
         self._is_page_one_fresh = False
+        self._sent_for: Future[Page[dict[str, Any]]] | None = None
+        self._is_untouched = True
         self._lock = threading.Lock()
         self._meanwhile: dict[int, Contact | None] | None = None
         self.is_complete = False
@@ -53,15 +57,38 @@ class WholeCrm:
     def page_one(self, *, include: bool = False, fresh: bool = False) -> Page[dict[str, Any]]:
         """Return the first page, read once, or once more since ``age`` where a fresh one is asked for."""
         if self._first_page is None or (fresh and not self._is_page_one_fresh):
-            self._first_page = self._fetches.page(1, include=include)
+            self._first_page = self._fetch_page_one(include=include)
             self._is_page_one_fresh = True
             self._witnesses.note(self._fetches.contacts(self._first_page.rows))
             self._check_custom_keys(self._first_page.rows)
         return self._first_page
 
+    def send_for_page_one(self) -> None:
+        """Have the first page read in the background, without associations; only where nothing was written yet."""
+        if self._is_untouched and self._sent_for is None:
+            self._sent_for = self._workers.begin_urgent(lambda: self._fetches.page(1, include=False))
+
+    def _fetch_page_one(self, *, include: bool) -> Page[dict[str, Any]]:
+        sent_for, self._sent_for = self._sent_for, None
+        if sent_for is not None:
+            page = sent_for.result()
+            if not include:
+                return page
+        return self._fetches.page(1, include=include)
+
+    @property
+    def is_all_on_its_way(self) -> bool:
+        """Whether the page that was sent for has come and holds all there is; also where it failed, for good."""
+        sent_for = self._sent_for
+        return (
+            sent_for is not None
+            and sent_for.done()
+            and (sent_for.exception() is not None or _is_all(sent_for.result()))
+        )
+
     def age(self) -> None:
-        """Note that contacts may have been written since the first page was read."""
-        self._is_page_one_fresh = False
+        """Note that contacts may be written from now on, so that the first page says less and less."""
+        self._is_page_one_fresh = self._is_untouched = False
 
     @property
     def pages_left(self) -> int | None:
@@ -73,12 +100,7 @@ class WholeCrm:
     def is_page_one_all(self) -> bool:
         """Whether the first page holds all there is."""
         page = self._first_page
-        return (
-            self._is_page_one_fresh
-            and page is not None
-            and page.total is not None
-            and len(page.rows) >= page.total
-        )
+        return self._is_page_one_fresh and page is not None and _is_all(page)
 
     def example(self, field: str) -> object:
         """Return what some contact of the first page holds in a custom field, if that page was read; else None."""
@@ -147,6 +169,10 @@ class WholeCrm:
             if self._meanwhile is not None:
                 self._meanwhile[contact_id] = None
             self._index.remove(contact_id)
+
+
+def _is_all(page: Page[Any]) -> bool:
+    return page.total is not None and len(page.rows) >= page.total
 
 
 def _page_count(page: Page[Any]) -> int:

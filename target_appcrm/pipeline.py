@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from target_appcrm.applying import Stopping
 from target_appcrm.chains import Item, chains_of
+from target_appcrm.costs import VALUES_PER_SEARCH
 from target_appcrm.errors import Unwritable
 from target_appcrm.progress import SECONDS_BETWEEN_STATES
 from target_appcrm.records import CONTACTS, key_of, read_change
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from target_appcrm.workers import Workers
 
 CHARS_PER_CHUNK = 16_000_000
+RECORDS_THAT_TELL = VALUES_PER_SEARCH + 1
+"""More than one search finds, so that the CRM's size will be asked for."""
+SECONDS_BETWEEN_NOTES = 0.5
 QUIET_SECONDS = 1.0
 """Without input for so long, what has come in is written."""
 
@@ -115,6 +119,8 @@ class Pipeline:
             self._warn_where_keyless(item)
             self._chunk.append(item)
             self._chunk_chars += chars
+            if len(self._chunk) == RECORDS_THAT_TELL and not stream.has_associations:
+                self._lookups.look_ahead([each.change.keys for each in self._chunk if each.change])
         if (
             len(self._chunk) >= self._lookups.records_at_once
             or self._chunk_chars >= CHARS_PER_CHUNK
@@ -211,17 +217,20 @@ class Pipeline:
             finally:
                 with self._changed:
                     self._open_chains -= 1
-                    self._changed.notify_all()
+                    if not self._open_chains:
+                        self._changed.notify_all()
 
         return run
 
     # Waiting and the end
 
     def _wait(self) -> None:
-        """Wait until everything submitted is done."""
-        with self._changed:
-            while self._open_chains:
-                self._changed.wait(timeout=1.0)
+        """Wait until everything submitted is done, and note meanwhile what it did, so that look-ups find that noted."""
+        while True:
+            with self._changed:
+                if self._changed.wait_for(lambda: not self._open_chains, timeout=SECONDS_BETWEEN_NOTES):
+                    return
+            self._lookups.note_written()
 
     def _check_running(self) -> None:
         with self._changed:

@@ -55,6 +55,11 @@ class StreamSchema(msgspec.Struct, frozen=True):
     source_key_properties: tuple[str, ...] | None
     formats: Mapping[str, str] = msgspec.field(default_factory=dict)
 
+    @property
+    def has_associations(self) -> bool:
+        """Whether its records may name any."""
+        return any(name in self.schema.get("properties", {}) for name in ASSOCIATIONS)
+
     @classmethod
     def make(
         cls,

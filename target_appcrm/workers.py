@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -35,6 +36,22 @@ class Workers:
             before = len(self._tasks)
             self._tasks.extend(tasks)
             self._changed.notify(len(self._tasks) - before)
+
+    def begin_urgent(self, work: Callable[[], ResultT]) -> Future[ResultT]:
+        """Run ``work`` ahead of all that waits; return where its result, or what it raised, will be."""
+        future: Future[ResultT] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(work())
+            except Exception as error:  # noqa: BLE001  handed on to whoever asks for the result, whatever it is
+                future.set_exception(error)
+
+        with self._changed:
+            self._start()
+            self._urgent.append(run)
+            self._changed.notify()
+        return future
 
     def map_urgent(self, work: Callable[[ItemT], ResultT], items: Iterable[ItemT]) -> list[ResultT]:
         """Run ``work`` on each item ahead of all that waits; return the results in order.
