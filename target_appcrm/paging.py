@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from appcrm.client import MAX_PAGE_SIZE
@@ -11,6 +12,7 @@ from appcrm.errors import SettingsError
 from target_appcrm.values import is_empty
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Future
 
     from appcrm.client import Page
@@ -22,12 +24,17 @@ if TYPE_CHECKING:
     from target_appcrm.workers import Workers
 
 
+FRESH_SECONDS = 2.0
+"""A first page that was sent for longer ago tells the CRM's size, but not any more what the other pages begin with."""
+
+
 class WholeCrm:
     """Knows the CRM's first page and size, and after ``read`` all of it; safe to share between threads.
 
     Args:
         index: filled by ``read``, or holding what a dry run planned.
         witnesses: told of the contacts on the first page.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -37,15 +44,18 @@ class WholeCrm:
         workers: Workers,
         index: ContactIndex,
         witnesses: Witnesses,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._fetches = fetches
         self._settings = settings
         self._workers = workers
         self._index = index
         self._witnesses = witnesses
+        self._clock = clock
         self._first_page: Page[dict[str, Any]] | None = None
         self._is_page_one_fresh = False
         self._sent_for: Future[Page[dict[str, Any]]] | None = None
+        self._sent_for_at = 0.0
         self._is_untouched = True
         self._lock = threading.Lock()
         self._meanwhile: dict[int, Contact | None] | None = None
@@ -56,25 +66,28 @@ class WholeCrm:
 
     def page_one(self, *, include: bool = False, fresh: bool = False) -> Page[dict[str, Any]]:
         """Return the first page, read once, or once more since ``age`` where a fresh one is asked for."""
-        if self._first_page is None or (fresh and not self._is_page_one_fresh):
-            self._first_page = self._fetch_page_one(include=include)
-            self._is_page_one_fresh = True
-            self._witnesses.note(self._fetches.contacts(self._first_page.rows))
-            self._check_custom_keys(self._first_page.rows)
-        return self._first_page
+        page = self._first_page
+        while page is None or (fresh and not self._is_page_one_fresh):
+            page, self._is_page_one_fresh = self._fetch_page_one(include=include)
+            self._first_page = page
+            self._witnesses.note(self._fetches.contacts(page.rows))
+            self._check_custom_keys(page.rows)
+        return page
 
     def send_for_page_one(self) -> None:
         """Have the first page read in the background, without associations; only where nothing was written yet."""
         if self._is_untouched and self._sent_for is None:
+            self._sent_for_at = self._clock()
             self._sent_for = self._workers.begin_urgent(lambda: self._fetches.page(1, include=False))
 
-    def _fetch_page_one(self, *, include: bool) -> Page[dict[str, Any]]:
+    def _fetch_page_one(self, *, include: bool) -> tuple[Page[dict[str, Any]], bool]:
+        """Return the first page, and whether it was read just now."""
         sent_for, self._sent_for = self._sent_for, None
         if sent_for is not None:
             page = sent_for.result()
             if not include:
-                return page
-        return self._fetches.page(1, include=include)
+                return page, self._clock() - self._sent_for_at <= FRESH_SECONDS
+        return self._fetches.page(1, include=include), True
 
     @property
     def is_all_on_its_way(self) -> bool:

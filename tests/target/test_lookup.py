@@ -183,3 +183,14 @@ def test_a_page_that_cannot_be_read_ends_the_first_look_up_and_no_record_waits_f
     assert finder.records_at_once == 1
     with pytest.raises(BadRequest):
         finder.find(keys_of("email", range(1, 101)))
+
+
+@pytest.mark.parametrize(("age_seconds", "pages"), [(0.0, 3), (60.0, 4)])
+def test_a_page_that_was_sent_for_long_ago_is_read_anew_before_the_others(lookups, age_seconds, pages):
+    server = OddServer(people=300)
+    finder = lookups(server, "email")
+    look_ahead(finder, range(1, 101))
+    finder._crm._sent_for_at -= age_seconds  # noqa: SLF001  the clock of a look-up is its own
+    found = finder.find(keys_of("email", range(1, 901)))
+    assert found.contacts.keys() == set(range(1, 301))
+    assert server.requests == pages
