@@ -10,17 +10,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "examples" / "demo"))
+for folder in ("tests", "examples/demo"):
+    sys.path.insert(0, str(ROOT / folder))
 
+from meltano_command import own_environment, run_meltano  # noqa: E402  lies above this folder
 from postgres import EmbeddedPostgres  # noqa: E402  lies in the demo
 
-MELTANO = ROOT / ".venv-meltano" / "bin" / "meltano"
 PLUGINS = (
     *("tap-appcrm", "tap-duckdb", "tap-receipts"),
     *("target-appcrm", "target-jsonl", "target-duckdb", "target-postgres"),
 )
-# Whoever has an account of their own in their shell must not see it used by a test.
-FOREIGN = ("MELTANO", "TAP_", "TARGET_", "SINGER", "PG")
 
 
 class Project:
@@ -28,28 +27,13 @@ class Project:
 
     def __init__(self, system, environment="prod"):
         self.system = system
-        self._environment = {
-            **{name: text for name, text in os.environ.items() if not name.startswith(FOREIGN)},
-            "PATH": f"{MELTANO.parent}{os.pathsep}{os.environ['PATH']}",
-            "NO_COLOR": "1",
-            "MELTANO_SYS_DIR_ROOT": str(system),
-            "MELTANO_ENVIRONMENT": environment,
-        }
+        self._environment = own_environment(
+            MELTANO_SYS_DIR_ROOT=str(system), MELTANO_ENVIRONMENT=environment
+        )
 
     def try_(self, *arguments, stdin=None, **settings):
         """Run one command; the finished process, whatever its status."""
-        command, *rest = arguments
-        options = ["--no-install"] if command in {"run", "invoke"} else []
-        return subprocess.run(
-            [str(MELTANO), command, *options, *rest],
-            cwd=ROOT,
-            env=self._environment | settings,
-            stdin=stdin or subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=400,
-            check=False,
-        )
+        return run_meltano(ROOT, self._environment | settings, *arguments, stdin=stdin)
 
     def __call__(self, *arguments, stdin=None, **settings):
         """Run one command, which must end with 0; what it printed."""

@@ -18,22 +18,13 @@ from pathlib import Path
 import psycopg
 import pytest
 import yaml
+from meltano_command import MELTANO, ROOT, own_environment, run_meltano
 from postgres import DATABASE, HOST, USER
 
-ROOT = Path(__file__).resolve().parents[2]
-MELTANO = ROOT / ".venv-meltano" / "bin" / "meltano"
 AIRFLOW = ROOT / ".venv-airflow" / "bin" / "airflow"
 PLUGINS = ("tap-appcrm", "target-appcrm", "tap-postgres", "target-postgres", "tap-receipts", "model")
 PLUGIN_FOLDERS = ("extractors", "loaders", "utilities")
 CACHE = ROOT / ".cache" / "field"
-# Whoever has an account of their own in their shell must not see it used by a test.
-FOREIGN = ("MELTANO", "TAP_", "TARGET_", "SINGER", "PG", "AIRFLOW", "APPCRM")
-
-
-def own_environment():
-    return {name: text for name, text in os.environ.items() if not name.startswith(FOREIGN)} | {
-        "NO_COLOR": "1"
-    }
 
 
 def free_port():
@@ -77,7 +68,6 @@ class MeltanoProject:
             "DATABASE": DATABASE,
         }
         self.environment = own_environment() | {
-            "PATH": f"{MELTANO.parent}{os.pathsep}{os.environ['PATH']}",
             "MELTANO_PROJECT_ROOT": str(folder),
             "MELTANO_EXECUTABLE": str(MELTANO),
             "MELTANO_ENVIRONMENT": "prod",
@@ -111,18 +101,9 @@ class MeltanoProject:
             (own / name).symlink_to(home / name)
         return self
 
-    def meltano(self, command, *arguments, seconds=240, exit_code=0, stdin=subprocess.DEVNULL, **settings):
-        options = ["--no-install"] if command in {"run", "invoke"} else []
-        done = subprocess.run(
-            [str(MELTANO), command, *options, *arguments],
-            cwd=self.root,
-            env=self.environment | settings,
-            stdin=stdin,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
+    def meltano(self, *arguments, seconds=240, exit_code=0, stdin=None, **settings):
+        environment = self.environment | settings
+        done = run_meltano(self.root, environment, *arguments, stdin=stdin, seconds=seconds)
         assert done.returncode == exit_code, done.stdout[-2000:] + done.stderr[-6000:]
         return done.stdout
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-for folder in ("tests/field", "examples/demo", "examples/airflow/dags"):
+for folder in ("tests", "tests/field", "examples/demo", "examples/airflow/dags"):
     sys.path.insert(0, str(ROOT / folder))
 
-from clusters import AIRFLOW, MELTANO, Airflow, MeltanoProject  # noqa: E402  lies beside this file
+from clusters import AIRFLOW, Airflow, MeltanoProject  # noqa: E402  lies beside this file
+from meltano_command import MELTANO  # noqa: E402  lies above this folder
 from postgres import EmbeddedPostgres  # noqa: E402  lies in the demo
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from clusters import ROOT
+from meltano_command import ROOT
 from warehouse import load_shop
 
 STATE_ID = "prod:tap-appcrm-to-target-postgres"

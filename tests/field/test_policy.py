@@ -7,7 +7,8 @@ import subprocess
 import uuid
 
 import pytest
-from clusters import AIRFLOW, MELTANO, ROOT, own_environment
+from clusters import AIRFLOW
+from meltano_command import MELTANO, ROOT, own_environment
 from meltano_project import (
     Project,
     ProjectError,

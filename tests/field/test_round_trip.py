@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from clusters import ROOT
+from meltano_command import ROOT
 from warehouse import load_shop
 
 # Each of a DAG's tasks starts four programs, and every one of them loads for seconds; on a busy machine, for many.

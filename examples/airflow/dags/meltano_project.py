@@ -185,8 +185,8 @@ def parse_schedules(listed: Mapping[str, Any]) -> list[Schedule]:
 def tenants(project: Project) -> list[Tenant]:
     """Every `tap-appcrm--ACCOUNT` in the project's files, by name; its group is in its annotations."""
     found = {}
-    for path in _project_files(project.root):
-        document = _read_yaml(path)
+    main = _read_yaml(project.root / "meltano.yml")
+    for document in (main, *map(_read_yaml, _included(project.root, main))):
         for plugin in (document.get("plugins") or {}).get("extractors") or []:
             if match := _TENANT_TAP.fullmatch(plugin["name"]):
                 notes = (plugin.get("annotations") or {}).get("airflow") or {}
@@ -215,11 +215,12 @@ def accounts(project: Project) -> set[str]:
 
 def _project_files(root: Path) -> list[Path]:
     main = root / "meltano.yml"
-    patterns = _read_yaml(main).get("include_paths") or []
-    return [
-        main,
-        *sorted({path for pattern in patterns for path in root.glob(str(pattern).removeprefix("./"))}),
-    ]
+    return [main, *_included(root, _read_yaml(main))]
+
+
+def _included(root: Path, document: Mapping[str, Any]) -> list[Path]:
+    patterns = document.get("include_paths") or []
+    return sorted({path for pattern in patterns for path in root.glob(str(pattern).removeprefix("./"))})
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
