@@ -1,8 +1,9 @@
 """What the SDK imports and a plain run never calls: imported when it is called.
 
 upath is for the files of BATCH messages, joblib for sinks that are drained side by side, and the SDK's streams over
-REST and its schemas from addresses bring requests with them. They are half of the SDK's import. urllib3 imports
-importlib.metadata for HTTP/2 alone: a quarter of its own import, which a first request waits for.
+REST and its schemas from addresses bring requests with them. They are half of the SDK's import. packaging is for
+``--about``, dotenv for ``--config=ENV``. urllib3 imports importlib.metadata for HTTP/2 alone: a quarter of its own
+import, which a first request waits for.
 """
 
 from __future__ import annotations
@@ -18,8 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 DEFERRED = {
-    "importlib.metadata": ("version",),
+    "dotenv": ("find_dotenv",),
+    "dotenv.main": ("DotEnv",),
+    "importlib.metadata": ("entry_points", "version"),
+    "importlib_metadata": ("entry_points",),
     "joblib": ("Parallel", "delayed", "parallel_config"),
+    "packaging.specifiers": ("SpecifierSet",),
+    "packaging.version": ("Version",),
     "upath": ("UPath",),
     "singer_sdk.schema.source": ("OpenAPISchema", "SchemaDirectory", "SchemaSource", "StreamSchema"),
     "singer_sdk.streams.graphql": ("GraphQLStream",),

@@ -27,9 +27,7 @@ class Project:
 
     def __init__(self, system, environment="prod"):
         self.system = system
-        self._environment = own_environment(
-            MELTANO_SYS_DIR_ROOT=str(system), MELTANO_ENVIRONMENT=environment
-        )
+        self._environment = own_environment(MELTANO_SYS_DIR_ROOT=str(system), MELTANO_ENVIRONMENT=environment)
 
     def try_(self, *arguments, stdin=None, **settings):
         """Run one command; the finished process, whatever its status."""

@@ -26,6 +26,10 @@ with deferred():
     import importlib.metadata, sys
     from importlib import metadata
     from importlib.metadata import version
+    from dotenv import find_dotenv
+    from dotenv.main import DotEnv
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import Version
     {during}
 import joblib, upath
 assert joblib.Parallel(n_jobs=1)(joblib.delayed(abs)(n) for n in (-1, 2)) == [1, 2]
@@ -44,6 +48,9 @@ assert not isinstance(Path(), StreamSchema)
 assert RESTStream.extra_retry_statuses == Base.extra_retry_statuses
 assert version("msgspec") == metadata.version("msgspec") == importlib.metadata.version("msgspec")
 assert "importlib.metadata._meta" in sys.modules
+assert isinstance(find_dotenv(), str)
+assert DotEnv("absent").dict() == {{}}
+assert Version("3.11") in SpecifierSet(">=3.10")
 """
 
 
@@ -55,7 +62,11 @@ def out(code):
 
 @pytest.mark.parametrize("package", ["tap_appcrm", "target_appcrm"])
 def test_a_start_imports_no_module_that_it_does_without(package):
-    names = ["joblib", "upath", "fsspec", "psutil", "requests", "backoff", "asyncio", "singer_sdk"]
+    names = [
+        *("joblib", "upath", "fsspec", "psutil", "requests", "backoff", "asyncio"),
+        *("dotenv", "dotenv.main", "importlib_metadata", "packaging.specifiers", "packaging.version"),
+        "singer_sdk",
+    ]
     assert json.loads(out(IMPORTED.format(package=package, names=names))[-1]) == ["singer_sdk"]
 
 
