@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import chain
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -158,7 +160,7 @@ class FastRows:
             return DICT_PAGES(response, number)
         self._failures = 0
         for field, simplify in self._simplify:
-            values = [getattr(row, field) for row in page.rows]
+            values = _column(page.rows, field)
             if _need_simplifying(values):
                 for row, value in zip(page.rows, values, strict=True):
                     if value:
@@ -173,15 +175,19 @@ class FastRows:
 
     def ids(self, rows: list[Any]) -> list[int]:
         """The ids of rows."""
-        return [getattr(row, self._id) for row in rows]
+        return _column(rows, self._id)
 
     def stamps(self, rows: list[Any]) -> list[str | None]:
         """The canonical ``updated_at`` of rows."""
-        return [getattr(row, self._stamp) for row in rows]
+        return _column(rows, self._stamp)
+
+
+def _column(rows: list[Any], field: str) -> list[Any]:
+    return list(map(attrgetter(field), rows))
 
 
 def _are_canonical(rows: list[Any], field: str) -> bool:
-    moments = [getattr(row, field) for row in rows]
+    moments = _column(rows, field)
     return "" not in moments and CANONICAL_COLUMN.fullmatch("".join(filter(None, moments))) is not None
 
 
@@ -202,9 +208,9 @@ def _become_canonical(rows: list[Any], field: str) -> bool:
 
 def _need_simplifying(values: list[Any]) -> bool:
     """Whether a column holds anything but plain values."""
-    kinds = {value.__class__ for value in values}
+    kinds = set(map(type, values))
     if list in kinds:
-        kinds.update(item.__class__ for value in values if value.__class__ is list for item in value)
+        kinds.update(map(type, chain.from_iterable(value for value in values if value.__class__ is list)))
     return not kinds.isdisjoint(COMPOUND)
 
 
