@@ -105,7 +105,7 @@ GROUPS = {
     "start-write": Group(
         "Start-up: one contact written", 1, 0, writes=True, only=(TARGET, SDK_TARGET, LOOP), more_rounds=6
     ),
-    "read-0": Group("Reading 10,000 contacts at 0 ms", 10_000, 0),
+    "read-0": Group("Reading 10,000 contacts at 0 ms", 10_000, 0, more_rounds=4),
     "read-50": Group("Reading 10,000 contacts at 50 ms", 10_000, 50),
     "read-200": Group("Reading 10,000 contacts at 200 ms", 10_000, 200),
     "read-100k": Group(
