@@ -66,8 +66,8 @@ def simulator_cost(runs: list[dict[str, Any]]) -> float:
     )
 
 
-def growth() -> list[str]:
-    """Return the section on how cost grows."""
+def growth(explanation: str) -> list[str]:
+    """Return the section on how cost grows, and why so."""
     part = load("growth")
     if part is None:
         return []
@@ -99,6 +99,8 @@ def growth() -> list[str]:
         "",
         "![How cost grows](results/growth.svg)",
         "",
+        explanation.strip(),
+        "",
     ]
 
 
@@ -107,7 +109,8 @@ def main() -> None:
     parts = {name: part for name in GROUPS if (part := load(name))}
     machine = next(iter(parts.values()))["machine"] if parts else {}
     notes = (HERE / "notes.md").read_text()
-    introduction, _, tried = notes.partition("<!-- tried -->\n")
+    introduction, _, rest = notes.partition("<!-- growth -->\n")
+    explanation, _, tried = rest.partition("<!-- tried -->\n")
     lines = [
         "# Results",
         "",
@@ -127,7 +130,7 @@ def main() -> None:
     ]
     for name in GROUPS:
         lines += side_by_side(name)
-    lines += [*requests_tables(), *growth(), tried.strip(), ""]
+    lines += [*requests_tables(), *growth(explanation), tried.strip(), ""]
     (HERE / "RESULTS.md").write_text("\n".join(lines))
     plots.draw_groups({name: summaries(part["runs"]) for name, part in parts.items()}, RESULTS)
     if part := load("requests"):

@@ -141,13 +141,7 @@ def run(given: argparse.Namespace) -> int:
     if given.part in ("full", "requests"):
         keep("requests", {"machine": machine(), **count_requests()})
     if given.part in ("full", "growth"):
-        keep(
-            "growth",
-            {
-                "machine": machine(),
-                **measure_growth(largest_write=1_000_000 if given.part == "full" else 100_000),
-            },
-        )
+        keep("growth", {"machine": machine(), **measure_growth()})
     report = [str(ENVIRONMENTS / "limit" / "bin" / "python"), str(HERE / "report.py")]
     subprocess.run(report, check=True)
     for run in failed:
