@@ -35,7 +35,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     max_tries: int
     max_wait_seconds: float
     sleep: Callable[[float], None]
-    jitter: Callable[[], float] = msgspec.field(default=random.random)
+    jitter: Callable[[], float] = random.random
 
     def call(self, send: Callable[[], T], *, idempotent: bool, has_answered: Callable[[], bool]) -> T:
         """Return what ``send`` returns, trying again while its error is retriable.

@@ -50,6 +50,8 @@ class Lookups:
         self._settings = settings
         self._workers = workers
         self._index = index
+        # The id comes last: a contact found otherwise tells its id for nothing.
+        self._fields = sorted(settings.key_fields, key=lambda field: field == ID)
         witnesses = Witnesses(settings.key_fields)
         fetches = Fetches(client, settings.custom_names)
         self._crm = WholeCrm(fetches, settings, workers, index, witnesses)
@@ -70,7 +72,7 @@ class Lookups:
         pending = [keys for keys in keysets if keys]
         found = Found(self._settings.key_fields)
         self._searches.failed = found.failed
-        for field in self._order():
+        for field in self._fields:
             wanted = {
                 key.token: key
                 for keys in pending
@@ -90,7 +92,7 @@ class Lookups:
         Args:
             keysets: of records without associations; those that follow before the look-up can only add keys.
         """
-        field = self._order()[0]
+        field = self._fields[0]
         keys = {key.token: key for keys in keysets for key in keys if key.field == field}
         if is_size_worth_asking(self._costs(field, list(keys.values()))):
             self._crm.send_for_page_one()
@@ -112,10 +114,9 @@ class Lookups:
 
         One is enough as soon as it is known that no look-up will cost any.
         """
-        if self._crm.is_all_on_its_way:
+        if self._crm.is_all_here:
             return 1
-        first = next(iter(self._order()), ID)
-        is_dear = self._searches.takes_in(first) is False and not self._crm.is_complete
+        is_dear = self._searches.takes_in(self._fields[0]) is False and not self._crm.is_complete
         return RECORDS_WHERE_DEAR if is_dear else RECORDS_AT_ONCE
 
     def total(self) -> int | None:
@@ -139,11 +140,6 @@ class Lookups:
         self._crm.forget(contact_id)
 
     # Search or page
-
-    def _order(self) -> list[str]:
-        """Fields in the order of the setting, the id last: a contact found otherwise tells its id for nothing."""
-        fields = [field for field in self._settings.key_fields if field != ID]
-        return [*fields, *(field for field in self._settings.key_fields if field == ID)]
 
     def _find_field(self, field: str, keys: list[MatchKey], *, include: bool) -> list[Contact]:
         if self._crm.is_complete:

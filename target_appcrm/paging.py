@@ -90,7 +90,7 @@ class WholeCrm:
         return self._fetches.page(1, include=include), True
 
     @property
-    def is_all_on_its_way(self) -> bool:
+    def is_all_here(self) -> bool:
         """Whether the page that was sent for has come and holds all there is; also where it failed, for good."""
         sent_for = self._sent_for
         return (

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, TypeVar
+from concurrent.futures import CancelledError, Future, wait
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -59,29 +60,22 @@ class Workers:
         Raises:
             Exception: the first one that any of them raised, after all have ended.
         """
-        pending = list(items)
-        results: list[Any] = [None] * len(pending)
         errors: list[Exception] = []
-        done = threading.Semaphore(0)
 
-        def run(position: int) -> None:
+        def unless_one_failed(item: ItemT) -> ResultT:
+            if errors:
+                raise CancelledError
             try:
-                if not errors:
-                    results[position] = work(pending[position])
-            except Exception as error:  # noqa: BLE001  handed on to the caller's thread, whatever it is
+                return work(item)
+            except Exception as error:
                 errors.append(error)
-            finally:
-                done.release()
+                raise
 
-        with self._changed:
-            self._start()
-            self._urgent.extend([lambda position=position: run(position) for position in range(len(pending))])  # type: ignore[misc]  # a default binds each position
-            self._changed.notify(len(pending))
-        for _ in pending:
-            done.acquire()
+        futures = [self.begin_urgent(partial(unless_one_failed, item)) for item in items]
+        wait(futures)
         if errors:
             raise errors[0]
-        return results
+        return [future.result() for future in futures]
 
     def close(self) -> None:
         """Let the threads end; what waits is not begun."""
