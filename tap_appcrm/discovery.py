@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from appcrm.client import Client
-    from tap_appcrm.pages import Row
-    from tap_appcrm.records import Schema
     from tap_appcrm.settings import TapSettings
+    from tap_appcrm.source.page import Row
+    from tap_appcrm.source.records import Schema
 
 COUNT_SUFFIX = "_count"
 

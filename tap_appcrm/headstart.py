@@ -19,20 +19,20 @@ import msgspec
 from appcrm.client import Client
 from appcrm.errors import AppcrmError
 from appcrm.schemas import load_schema
-from tap_appcrm.fastrows import FastRows
-from tap_appcrm.position import StreamState, bookmarks_of
-from tap_appcrm.reading import Reading
-from tap_appcrm.run import Run
+from tap_appcrm.replication.read_context import Run
+from tap_appcrm.replication.replication import Reading
 from tap_appcrm.settings import CONFIG_SCHEMA, STREAM_ORDER, TapSettings, api_settings, takes
-from tap_appcrm.source import ApiSource
-from tap_appcrm.workers import Stop, Workers
+from tap_appcrm.source.list_source import ApiSource
+from tap_appcrm.source.row_decoder import FastRows
+from tap_appcrm.source.thread_pool import Stop, Workers
+from tap_appcrm.state import StreamState, bookmarks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from appcrm.settings import ApiSettings
-    from tap_appcrm.reading import Step
-    from tap_appcrm.records import Schema
+    from tap_appcrm.replication.replication import Step
+    from tap_appcrm.source.records import Schema
 
 STREAM = "contacts"
 FILE_OPTIONS = frozenset({"--config", "--catalog", "--state"})

@@ -12,14 +12,14 @@ from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 
 from appcrm.contact import CUSTOM_FIELD_PREFIX, SCALAR_FIELDS, TIMESTAMP_FIELDS
 from appcrm.schemas import load_schema
-from tap_appcrm.fastrows import FastRows
-from tap_appcrm.following import Following, Lead
-from tap_appcrm.position import StreamState
-from tap_appcrm.reading import Reading
-from tap_appcrm.records import Shaper
-from tap_appcrm.run import Rows, Run
-from tap_appcrm.source import CARRIED, ApiSource, carries
-from tap_appcrm.syncing import DELETED_AT, StreamSync
+from tap_appcrm.output.stream_sync import DELETED_AT, StreamSync
+from tap_appcrm.replication.deferred_associations import Following, Lead
+from tap_appcrm.replication.read_context import Rows, Run
+from tap_appcrm.replication.replication import Reading
+from tap_appcrm.source.list_source import CARRIED, ApiSource, carries
+from tap_appcrm.source.records import Shaper
+from tap_appcrm.source.row_decoder import FastRows
+from tap_appcrm.state import StreamState
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from singer_sdk.helpers import types
     from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 
-    from tap_appcrm.emitting import Record
-    from tap_appcrm.pages import Row
-    from tap_appcrm.records import Schema
+    from tap_appcrm.output.record_writer import Record
+    from tap_appcrm.source.page import Row
+    from tap_appcrm.source.records import Schema
     from tap_appcrm.tap import TapAppcrm
 
 PLAIN_COLUMNS = frozenset({"id", *SCALAR_FIELDS, *TIMESTAMP_FIELDS})

@@ -23,18 +23,18 @@ from appcrm.errors import AppcrmError, ConnectionFault, Forbidden, MalformedBody
 from appcrm.schemas import load_schema
 from appcrm.settings import from_environment
 from appcrm.version import VERSION
-from tap_appcrm.command import Command, InputError
-from tap_appcrm.companion import Companion
+from tap_appcrm.cli import Command, InputError
 from tap_appcrm.discovery import contacts_schema, sampled_rows
-from tap_appcrm.emitting import is_plain
-from tap_appcrm.following import stand_together
 from tap_appcrm.headstart import STREAM, HeadStart
-from tap_appcrm.output import BufferedWriter
-from tap_appcrm.position import bookmarks_of
-from tap_appcrm.receipt import Receipt, write_receipts
+from tap_appcrm.output.message_writer import BufferedWriter
+from tap_appcrm.output.receipt import Receipt, write_receipts
+from tap_appcrm.output.record_writer import is_plain
+from tap_appcrm.replication.deferred_associations import stand_together
+from tap_appcrm.replication.inline_associations import Companion
 from tap_appcrm.settings import CONFIG_SCHEMA, STREAM_ORDER, TapSettings, api_settings, setting_error
+from tap_appcrm.source.thread_pool import Stop, Workers
+from tap_appcrm.state import bookmarks_of
 from tap_appcrm.streams import ContactAssociationsStream, ContactsStream
-from tap_appcrm.workers import Stop, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from singer_sdk import Stream
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
-    from tap_appcrm.reading import Reading
+    from tap_appcrm.replication.replication import Reading
     from tap_appcrm.streams import AppcrmStream
 
 TEST_TRIES = 3

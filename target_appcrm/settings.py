@@ -12,7 +12,7 @@ import msgspec
 from appcrm.contact import ASSOCIATIONS, CUSTOM_FIELD_PREFIX, LIST_FIELDS, READ_ONLY_FIELDS, SCALAR_FIELDS
 from appcrm.errors import SettingsError
 from appcrm.settings import REQUIRED_SETTINGS, SETTINGS_SCHEMA
-from target_appcrm.matching import EMAIL, ID, PHONE
+from target_appcrm.match.keys import EMAIL, ID, PHONE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk.exceptions import InvalidJSONSchema, InvalidRecord
 from singer_sdk.sinks import BatchSink
 
-from target_appcrm.conformance import QuickValidator
 from target_appcrm.errors import InputError
-from target_appcrm.records import StreamSchema
+from target_appcrm.read.change import StreamSchema
+from target_appcrm.read.conformance import QuickValidator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

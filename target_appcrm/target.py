@@ -21,24 +21,24 @@ from appcrm.client import Client
 from appcrm.errors import AppcrmError, SettingsError
 from appcrm.settings import ApiSettings, from_environment
 from appcrm.version import VERSION
-from target_appcrm.applying import Applier, Stopping
-from target_appcrm.deletes import Deletes
 from target_appcrm.errors import InputError, RecordBeforeSchema, RunIncomplete, StateLost, UnknownStream
-from target_appcrm.index import ContactIndex
-from target_appcrm.lines import check_writable
-from target_appcrm.lookup import Lookups
-from target_appcrm.maps import computed, without_guesses
-from target_appcrm.messages import LineReader
-from target_appcrm.pipeline import Pipeline
-from target_appcrm.progress import States
-from target_appcrm.receipts import ReceiptFile, utc_now
-from target_appcrm.records import STREAMS
-from target_appcrm.rejects import RejectFile
+from target_appcrm.match.cache import ContactIndex
+from target_appcrm.match.lookup import Lookups
+from target_appcrm.read.change import STREAMS
+from target_appcrm.read.message_reader import LineReader
+from target_appcrm.read.stream_maps import computed, without_guesses
+from target_appcrm.report.private_file import check_writable
+from target_appcrm.report.receipts import ReceiptFile, utc_now
+from target_appcrm.report.rejects import RejectFile
+from target_appcrm.report.summary import Summary
 from target_appcrm.settings import SETTINGS, TargetSettings
 from target_appcrm.sinks import ContactsSink
-from target_appcrm.summary import Summary
-from target_appcrm.workers import Workers
-from target_appcrm.writing import Writer
+from target_appcrm.state import States
+from target_appcrm.write.deletes import Deletes
+from target_appcrm.write.pipeline import Pipeline
+from target_appcrm.write.record_processor import Applier, Stopping
+from target_appcrm.write.upsert import Writer
+from target_appcrm.write.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 
 from appcrm.contact import format_timestamp
-from tap_appcrm.pages import BY_CHANGE, NEWEST_FIRST, SourcePage
+from tap_appcrm.source.page import BY_CHANGE, NEWEST_FIRST, SourcePage
 
 EPOCH = datetime(2026, 1, 1, tzinfo=timezone.utc)
 

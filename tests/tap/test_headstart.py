@@ -10,8 +10,8 @@ import pytest
 from running import choose, config_of, written_by
 
 from tap_appcrm.headstart import HeadStart, plan_of
+from tap_appcrm.source.thread_pool import Terminated
 from tap_appcrm.tap import TapAppcrm
-from tap_appcrm.workers import Terminated
 
 CONTACTS = 250
 PAGE_SIZE = 10

@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from tap_appcrm.backfill import Checkpoint
-from tap_appcrm.deletes import Gone
-from tap_appcrm.position import StreamState
-from tap_appcrm.reading import Reading
-from tap_appcrm.run import Run, Unproven
+from tap_appcrm.replication.backfill import Checkpoint
+from tap_appcrm.replication.deletes import Gone
+from tap_appcrm.replication.read_context import Run, Unproven
+from tap_appcrm.replication.replication import Reading
 from tap_appcrm.settings import TapSettings
+from tap_appcrm.state import StreamState
 
 CHANGES = ("insert", "delete", "touch", "restore")
 WITHOUT_RESTORE = ("insert", "delete", "touch")

@@ -12,8 +12,8 @@ from appcrm.client import DICT_PAGES
 from appcrm.schemas import load_schema
 from appcrm.session import Response
 from tap_appcrm.discovery import contacts_schema, inferred, spread
-from tap_appcrm.fastrows import FastRows
-from tap_appcrm.records import Shaper
+from tap_appcrm.source.records import Shaper
+from tap_appcrm.source.row_decoder import FastRows
 
 DECLARED = {
     "cf_number": {"type": "number"},

@@ -1,6 +1,6 @@
 """What a read remembers."""
 
-from tap_appcrm.run import MOMENTS_REMEMBERED, Versions
+from tap_appcrm.replication.read_context import MOMENTS_REMEMBERED, Versions
 
 
 def test_versions_of_late_are_known_and_those_of_a_million_moments_take_no_more_room():

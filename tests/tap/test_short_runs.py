@@ -10,12 +10,12 @@ import random
 import pytest
 from fake_crm import FakeCrm, InlineWorkers, Killed
 
-from tap_appcrm.backfill import Checkpoint
-from tap_appcrm.deletes import Gone
-from tap_appcrm.position import StreamState
-from tap_appcrm.reading import Reading
-from tap_appcrm.run import Run, Unproven
+from tap_appcrm.replication.backfill import Checkpoint
+from tap_appcrm.replication.deletes import Gone
+from tap_appcrm.replication.read_context import Run, Unproven
+from tap_appcrm.replication.replication import Reading
 from tap_appcrm.settings import TapSettings
+from tap_appcrm.state import StreamState
 
 ALL = ("insert", "touch", "delete", "restore", "purge")
 COMING, GOING = ("insert", "touch", "restore"), ("touch", "delete", "purge")

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from tap_appcrm.idset import IdSet
-from tap_appcrm.position import StateError, StreamState
+from tap_appcrm.replication.id_set import IdSet
+from tap_appcrm.state import StateError, StreamState
 from tap_appcrm.tap import TapAppcrm
 
 BOOKMARK = "2026-01-23T04:58:56.000000Z"

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from appcrm.contact import format_timestamp
 from appcrm.errors import BadRequest, ServerFault, Unauthenticated
-from tap_appcrm.backfill import Checkpoint
-from tap_appcrm.position import Backfill, StateError, StreamState
-from tap_appcrm.reading import Reading
-from tap_appcrm.run import Rows, Run, Unproven
+from tap_appcrm.replication.backfill import Checkpoint
+from tap_appcrm.replication.id_scan import Sweep, sweep
+from tap_appcrm.replication.read_context import Rows, Run, Unproven
+from tap_appcrm.replication.replication import Reading
+from tap_appcrm.replication.ties import TieGroup, TieSearch
 from tap_appcrm.settings import TapSettings
-from tap_appcrm.sweep import Sweep, sweep
-from tap_appcrm.ties import TieGroup, TieSearch
+from tap_appcrm.state import Backfill, StateError, StreamState
 
 
 class Told:

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from tap_appcrm.workers import RESULTS_AHEAD, Stop, Terminated, Workers
+from tap_appcrm.source.thread_pool import RESULTS_AHEAD, Stop, Terminated, Workers
 
 SIZE = 4
 FAR = range(1, 3 * RESULTS_AHEAD)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from singer_sdk.exceptions import InvalidRecord
 from singer_sdk.sinks.core import JSONSchemaValidator
 
-from target_appcrm.conformance import CLASSES, QuickValidator, quick_check
+from target_appcrm.read.conformance import CLASSES, QuickValidator, quick_check
 
 NAMES = st.sampled_from(["id", "email", "phones", "cf_score"])
 KINDS = st.sampled_from(sorted(CLASSES))

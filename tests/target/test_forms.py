@@ -7,7 +7,7 @@ import sqlite3
 
 import pytest
 
-from target_appcrm.forms import in_form_of, other_form
+from target_appcrm.write.custom_fields import in_form_of, other_form
 
 FIELD = "cf_given"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from target_appcrm.handover import Move, are_handed_over, next_of
+from target_appcrm.write.email_swap import Move, are_handed_over, next_of
 
 
 @given(st.integers(2, 7).flatmap(lambda n: st.tuples(st.permutations(range(n)), st.permutations(range(n)))))

@@ -9,11 +9,11 @@ import pytest
 
 from appcrm.client import Page
 from appcrm.errors import BadRequest
-from target_appcrm.index import ContactIndex
-from target_appcrm.lookup import RECORDS_AT_ONCE, RECORDS_WHERE_DEAR, Lookups
-from target_appcrm.matching import match_keys
+from target_appcrm.match.cache import ContactIndex
+from target_appcrm.match.keys import match_keys
+from target_appcrm.match.lookup import RECORDS_AT_ONCE, RECORDS_WHERE_DEAR, Lookups
 from target_appcrm.settings import TargetSettings
-from target_appcrm.workers import Workers
+from target_appcrm.write.workers import Workers
 
 PEOPLE = 5_000
 

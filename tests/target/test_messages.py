@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from target_appcrm.errors import InputError
-from target_appcrm.messages import LineReader
+from target_appcrm.read.message_reader import LineReader
 
 FREE = {"type": "object", "properties": {}}
 

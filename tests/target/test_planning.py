@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appcrm.contact import ASSOCIATIONS
-from target_appcrm.associations import applied, plan_associations
 from target_appcrm.errors import Unwritable
-from target_appcrm.matching import match_keys, resolve
-from target_appcrm.planning import difference
-from target_appcrm.values import phones_to_send, same_number, same_phones, same_value
+from target_appcrm.match.keys import match_keys, resolve
+from target_appcrm.read.values import phones_to_send, same_number, same_phones, same_value
+from target_appcrm.write.associations import applied, plan_associations
+from target_appcrm.write.diff import difference
 
 WORDS = st.text("abcçé ", max_size=4)
 PHONES = st.lists(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from target_appcrm.progress import StateBook, States
+from target_appcrm.state import StateBook, States
 
 
 @given(

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from target_appcrm.workers import Workers
+from target_appcrm.write.workers import Workers
 
 
 @pytest.fixture

@@ -1,0 +1,86 @@
+"""RECORD messages: whole pages encoded at once, or one by one through the SDK where its own features are on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from singer_sdk.helpers._util import utc_now
+from singer_sdk.mapper import SameRecordTransform
+from singer_sdk.singerlib import RecordMessage
+
+from tap_appcrm.output.message_writer import BufferedWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from singer_sdk.mapper import StreamMap
+
+    from tap_appcrm.streams import AppcrmStream
+
+ENCODER = msgspec.json.Encoder()
+
+Record = dict[str, Any]
+
+
+class Emitter:
+    """Writes the records of one stream.
+
+    Args:
+        stream: whose maps, version and schema apply.
+        writes: False where records go into files of a BATCH instead of messages.
+    """
+
+    def __init__(self, stream: AppcrmStream, *, writes: bool) -> None:
+        self._stream = stream
+        self._writes = writes
+        self.records = 0
+
+    def emit(self, records: list[Record]) -> list[Record]:
+        """Write records; where they go into files, return what the stream's map made of them.
+
+        A structure of ``fastrows`` is written like a record; only a plain stream has any.
+        """
+        maps = self._stream.stream_maps
+        self.records += len(records)
+        if not records:
+            return []
+        writer = self._stream.message_writer
+        if self._writes and is_plain(maps) and isinstance(writer, BufferedWriter):
+            writer.write_lines(self._lines(records, maps[0]))
+            return []
+        if self._writes:
+            for message in self._messages(records, maps):
+                writer.write_message(message)
+            return []
+        mapped = (maps[0].transform(record) for record in records)
+        return [record for record in mapped if record is not None]
+
+    def _lines(self, records: list[Record], stream_map: StreamMap) -> bytes:
+        """Encode a page: JSON holds no bare line end, so the envelope can be put around each line afterwards."""
+        stream = ENCODER.encode(stream_map.stream_alias)
+        begin = b'{"type":"RECORD","stream":' + stream + b',"record":'
+        end = b',"time_extracted":' + ENCODER.encode(utc_now().isoformat())
+        if self._stream.table_version is not None:
+            end += b',"version":%d' % self._stream.table_version
+        end += b"}\n"
+        body = ENCODER.encode_lines(records)
+        return begin + body[:-1].replace(b"\n", end + begin) + end
+
+    def _messages(self, records: Iterable[Record], maps: list[StreamMap]) -> Iterable[RecordMessage]:
+        extracted_at = utc_now()
+        for record in records:
+            for stream_map in maps:
+                mapped = stream_map.transform(record)
+                if mapped is not None:
+                    yield RecordMessage(
+                        stream=stream_map.stream_alias,
+                        record=mapped,
+                        version=self._stream.table_version,
+                        time_extracted=extracted_at,
+                    )
+
+
+def is_plain(maps: list[StreamMap]) -> bool:
+    """Whether records leave as they are: no stream map, no flattening."""
+    return len(maps) == 1 and isinstance(maps[0], SameRecordTransform) and not maps[0].flattening_enabled

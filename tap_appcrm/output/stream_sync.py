@@ -1,0 +1,193 @@
+"""One stream's part of a run: what the reading hands out becomes messages, with true states behind them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from appcrm.contact import format_timestamp
+from appcrm.errors import AppcrmError, SettingsError
+from tap_appcrm.replication.backfill import Checkpoint
+from tap_appcrm.replication.deletes import Gone
+from tap_appcrm.output.record_writer import Emitter, is_plain
+from tap_appcrm.output.progress_bar import Progress
+from tap_appcrm.output.receipt import Receipt
+from tap_appcrm.replication.read_context import Rows
+from tap_appcrm.source.list_source import ApiSource
+from tap_appcrm.source.thread_pool import Terminated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tap_appcrm.replication.inline_associations import Companion
+    from tap_appcrm.output.record_writer import Record
+    from tap_appcrm.source.page import Row
+    from tap_appcrm.replication.replication import Reading
+    from tap_appcrm.streams import AppcrmStream
+
+RECORDS_BETWEEN_STATES = 500
+SECONDS_BETWEEN_STATES = 30.0
+DELETED_AT = "_sdc_deleted_at"
+
+logger = logging.getLogger("tap-appcrm")
+
+
+class StreamSync:
+    """One stream's part of a run: records out, state behind them, the receipt at the end.
+
+    Args:
+        stream: whose messages are written.
+        reading: what is read.
+        writes: False where records go into files of a BATCH.
+    """
+
+    def __init__(self, stream: AppcrmStream, reading: Reading, *, writes: bool) -> None:
+        self._stream = stream
+        self._tap = stream.tap
+        self._reading = reading
+        self._writes = writes
+        self.emitter = Emitter(stream, writes=writes)
+        self.shaper = stream.make_shaper()
+        self.companion: Companion | None = None
+        self.receipt = Receipt(
+            stream.name, reading.mode, started_at=now_text(), bookmark_before=reading.bookmark_before
+        )
+        self._tap.receipts.append(self.receipt)
+        self._tap.write_receipts()
+        self._is_clean = True
+        self._records_since_state = 0
+        self._state_written_at = time.monotonic()
+
+    def run(self) -> Iterator[list[Record]]:
+        """Yield batches of records, after their messages were written."""
+        reading, stream = self._reading, self._stream
+        requests_before = 0 if reading.is_begun else self._tap.client.requests_sent
+        began = time.monotonic()
+        already = reading.resumed
+        progress = Progress(stream.name, 0 if already is None else already.total or 0)
+        stream.begin_version(reading)
+        self.companion = stream.tap.companion_of(stream, reading, writes=self._writes)
+        self._decode_faster()
+        try:
+            for step in reading.steps():
+                if isinstance(step, Checkpoint):
+                    self._checkpoint()
+                    continue
+                self._is_clean = False
+                for rows in self._rows(step):
+                    yield self.emit(rows)
+                    sent = self._tap.client.requests_sent - requests_before
+                    progress.tick(len(reading.run.seen), reading.run.total, sent)
+                if self.companion is not None and isinstance(step, Rows):
+                    yield from self.companion.take(step)
+                self._is_clean = True
+            self._end()
+            self.receipt.complete = True
+        except Terminated:
+            if self._is_clean and self._writes:
+                self._save()
+            raise
+        except AppcrmError:
+            # What was handed out is known from now on: a contact among it that goes becomes a tombstone.
+            if self._is_clean and self._writes and self._records_since_state:
+                self._save()
+            raise
+        finally:
+            progress.close()
+            self._close_receipt(requests_before, time.monotonic() - began)
+
+    def _decode_faster(self) -> None:
+        """Let pages be decoded into what is written, where nothing else needs to look into rows."""
+        source = self._reading.run.source
+        if (
+            self._writes
+            and self.companion is None
+            and isinstance(source, ApiSource)
+            and not self._reading.is_begun
+            and self._stream.reads_plain_rows
+            and self._stream.ABORT_AT_RECORD_COUNT is None
+            and is_plain(self._stream.stream_maps)
+        ):
+            source.fast = self._stream.make_fast_rows(self.shaper.schema)
+
+    def _rows(self, step: Rows | Gone) -> Iterator[list[Row]]:
+        if isinstance(step, Gone):
+            if DELETED_AT not in self.shaper.schema["properties"]:
+                raise SettingsError(f"detect_deletes needs {DELETED_AT} selected in the catalog")
+            moment = now_text()
+            yield [{"id": contact_id, DELETED_AT: moment} for contact_id in step.ids]
+            return
+        limit = self._stream.ABORT_AT_RECORD_COUNT
+        room = None if limit is None else max(0, limit - self.emitter.records)
+        yield from self._stream.rows_of(step if room is None else step.at(range(min(room, len(step.ids)))))
+
+    def emit(self, rows: list[Row]) -> list[Record]:
+        """Write the records of rows."""
+        if not rows or isinstance(rows[0], dict):
+            rows = [self.shaper.shape(row) for row in rows]
+        records = self.emitter.emit(rows)
+        self._records_since_state += len(rows)
+        self._stream.check_limit(self.emitter.records)
+        return records
+
+    def _checkpoint(self) -> None:
+        is_due = (
+            self._records_since_state + self._tap.settings.page_size > RECORDS_BETWEEN_STATES
+            or time.monotonic() - self._state_written_at > SECONDS_BETWEEN_STATES
+        )
+        if is_due:
+            self._save()
+
+    def _save(self) -> None:
+        self._reading.save()
+        self._stream.store(self._reading.state)
+        if self.companion is not None:
+            self.companion.save()
+        if self._writes:
+            self._stream.write_state()
+        self._records_since_state = 0
+        self._state_written_at = time.monotonic()
+
+    def _end(self) -> None:
+        """Let the state say that all is done, and the messages that go with it."""
+        self._stream.activate_version()
+        source = self._reading.run.source
+        if isinstance(source, ApiSource) and (unknown := self._stream.unknown_fields(source.columns)):
+            logger.warning(
+                "%s: the CRM has custom fields that the catalog does not know: %s; run discovery again to read them",
+                self._stream.name,
+                ", ".join(unknown),
+            )
+        if self.companion is not None:
+            self.companion.finish()
+        self._save()
+
+    def _close_receipt(self, requests_before: int, seconds: float) -> None:
+        receipt, run = self.receipt, self._reading.run
+        receipt.ended_at = now_text()
+        receipt.requests = self._tap.client.requests_sent - requests_before
+        receipt.records = self.emitter.records
+        receipt.distinct_ids = len(run.seen)
+        receipt.total = run.total
+        receipt.repaired = run.repaired
+        receipt.bookmark_after = self._reading.state.bookmark if receipt.complete else receipt.bookmark_before
+        self._tap.write_receipts()
+        self._stream.log_requests(receipt.requests)
+        logger.info(
+            "%s: %d records of %d contacts, %s in the CRM, %d requests, %d repaired, %.1f s%s",
+            self._stream.name,
+            receipt.records,
+            receipt.distinct_ids,
+            "an unknown number" if run.total is None else run.total,
+            receipt.requests,
+            receipt.repaired,
+            seconds,
+            "" if receipt.complete else ": NOT COMPLETE",
+        )
+
+
+def now_text() -> str:
+    """Return the moment, as the API writes it."""
+    return format_timestamp(datetime.now(timezone.utc))

@@ -1,0 +1,1 @@
+"""Which contact a record means."""

@@ -1,0 +1,1 @@
+"""What is told: receipts, rejects, the summary."""
