@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from appcrm_sandbox.app_version import NEWEST
 from appcrm_sandbox.errors import SandboxError
 from appcrm_sandbox.settings import CHOICES, Settings
 
@@ -95,6 +96,11 @@ def make_parser() -> argparse.ArgumentParser:
         help="what a new file's data is drawn from (default %(default)s)",
     )
     add("--token", help="the bearer token to ask for (default sandbox-token)")
+    add(
+        "--app-version",
+        choices=CHOICES["app_version"],
+        help=f"the version of AppCRM to be (default {NEWEST})",
+    )
     add("--latency-ms", type=_whole(0), metavar="L", help="every answer waits this long (default 0)")
     add("--rate-limit", type=_whole(1), metavar="R", help="requests a minute (default none)")
     add("--faults", type=Path, metavar="FILE", help="YAML or JSON file of fault rules")

@@ -77,6 +77,7 @@ class Gateway:
             if self._sandbox.settings.latency_ms:
                 await asyncio.sleep(self._sandbox.settings.latency_ms / 1000)
             reply = await self._reply(exchange)
+            reply.headers.setdefault("X-App-Version", self._sandbox.settings.app_version)
             status = reply.status
             await send_reply(send, scope, reply, exchange.effects.get("cut"))
         except Dropped:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal, get_args
 
+from appcrm_sandbox.app_version import NEWEST, VERSIONS, Version
 from appcrm_sandbox.errors import SandboxError
 
 Envelope = Literal["standard", "flat", "wrapped", "bare", "unpaged"]
@@ -14,6 +15,7 @@ Timestamps = Literal["iso", "seconds", "offset", "sql"]
 Shapes = Literal["objects", "plain"]
 
 CHOICES: dict[str, tuple[str, ...]] = {
+    "app_version": tuple(VERSIONS),
     "envelope": get_args(Envelope),
     "search_in": get_args(SearchIn),
     "order_updated_at": get_args(OrderUpdatedAt),
@@ -28,6 +30,7 @@ class Settings:
     """What a running sandbox does; every one of them can be changed while it serves."""
 
     token: str = "sandbox-token"  # noqa: S105  the default of a server that listens on loopback
+    app_version: str = NEWEST
     latency_ms: int = 0
     rate_limit: int | None = None
     max_per_page: int = 100
@@ -63,6 +66,11 @@ class Settings:
             raise SandboxError(problem)
         for name, value in changes.items():
             setattr(self, name, value)
+
+    @property
+    def version(self) -> Version:
+        """The version of AppCRM that is played."""
+        return VERSIONS[self.app_version]
 
     def public(self) -> dict[str, Any]:
         """Every switch but the token."""

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from appcrm_sandbox.app_version import NEWEST
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -158,13 +160,15 @@ def start(
     seed: int = 1,
     token: str = TOKEN,
     custom_fields: Sequence[str] = (),
+    app_version: str = NEWEST,
     **switches: Json,
 ) -> RunningSandbox:
     """Serve a sandbox on a free port from a thread of this process; an existing file is served as it is."""
     # The extra is needed where a sandbox is started, not where pytest merely loads this plugin.
     from appcrm_sandbox.background import serve_in_background  # noqa: PLC0415  see above
 
-    port, stop = serve_in_background(database, contacts, seed, custom_fields, {"token": token, **switches})
+    switches |= {"token": token, "app_version": app_version}
+    port, stop = serve_in_background(database, contacts, seed, custom_fields, switches)
     return RunningSandbox(f"http://127.0.0.1:{port}", token, database, stop)
 
 

@@ -49,6 +49,7 @@ def _one_sentence(done, *, code, words):
         (["--rate-limit", "0"], "--rate-limit"),
         (["--latency-ms", "-5"], "--latency-ms"),
         (["--envelope", "square"], "--envelope"),
+        (["--app-version", "1.2"], "--app-version: invalid choice"),
         (["--colour"], "--colour"),
         (["--database"], "--database"),
         (["--database", ""], "--database: it is empty"),
