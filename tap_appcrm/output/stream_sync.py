@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from appcrm.contact import format_timestamp
 from appcrm.errors import AppcrmError, SettingsError
-from tap_appcrm.replication.backfill import Checkpoint
-from tap_appcrm.replication.deletes import Gone
-from tap_appcrm.output.record_writer import Emitter, is_plain
 from tap_appcrm.output.progress_bar import Progress
 from tap_appcrm.output.receipt import Receipt
+from tap_appcrm.output.record_writer import Emitter, is_plain
+from tap_appcrm.replication.backfill import Checkpoint
+from tap_appcrm.replication.deletes import Gone
 from tap_appcrm.replication.read_context import Rows
 from tap_appcrm.source.list_source import ApiSource
 from tap_appcrm.source.thread_pool import Terminated
@@ -21,10 +21,10 @@ from tap_appcrm.source.thread_pool import Terminated
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tap_appcrm.replication.inline_associations import Companion
     from tap_appcrm.output.record_writer import Record
-    from tap_appcrm.source.page import Row
+    from tap_appcrm.replication.inline_associations import Companion
     from tap_appcrm.replication.replication import Reading
+    from tap_appcrm.source.page import Row
     from tap_appcrm.streams import AppcrmStream
 
 RECORDS_BETWEEN_STATES = 500

@@ -196,6 +196,7 @@ def test_flags_reach_the_server(tmp_path):
         "--envelope", "flat", "--no-list-associations", "--show-activities", "--no-attach-by-domain",
         "--search-in", "ignored", "--unknown-search-field", "500", "--order-updated-at", "refused",
         "--search-minds-case", "--timestamps", "sql", "--shapes", "plain",
+        "--app-version", "1.5",
     ]  # fmt: skip
     with serving("--port", "0", *flags, cwd=tmp_path) as (process, line):
         origin = re.search(r"http://[^/]+", line).group()
@@ -210,6 +211,7 @@ def test_flags_reach_the_server(tmp_path):
             "list_associations": False, "show_activities": True, "attach_by_domain": False, "search_in": "ignored",
             "unknown_search_field": 500, "order_updated_at": "refused", "envelope": "flat", "timestamps": "sql",
             "shapes": "plain", "log_requests": True, "search_minds_case": True,
+            "app_version": "1.5",
         }  # fmt: skip
         process.terminate()
         lines = process.stderr.read().splitlines()
