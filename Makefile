@@ -10,13 +10,17 @@ AIRFLOW := .venv-airflow
 # them anew: five seconds for Airflow, four for Meltano. Meltano's own calls of uv heed it too.
 export UV_COMPILE_BYTECODE := 1
 
+QUICK := not field and not browser and not release
 .DEFAULT_GOAL := help
-.PHONY: help install install-airflow format check browser test test-field bench demo clean lock
+.PHONY: help install install-airflow format check browser quick test test-field test-release search bench demo clean lock
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-15s %s\n", $$1, $$2}'
 
 $(BIN)/uv:
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "Python has no venv module here: install it (Debian and Ubuntu: apt install python3-venv), then run make again" >&2; \
+		exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
@@ -59,25 +63,40 @@ check: install ## format, lint, types and import rules
 	$(BIN)/mypy
 	MYPYPATH=examples/demo $(BIN)/mypy examples/demo examples/receipts examples/duckdb
 
-# The sandbox's page is looked at in a real browser; where one may be installed, it is, and where not, that test says so.
-browser:
+# The pages of the sandbox and of the report are looked at in a real browser. CI installs it; a person is not surprised
+# by packages of the system: where there is none, those tests are skipped, and say so.
+browser: ## Chromium and its driver, from the system's packages, for the tests that open a page
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { \
-		root=; [ "$$(id -u)" = 0 ] || root="sudo -n"; \
-		$$root apt-get update -qq && $$root apt-get install -y -qq --no-install-recommends chromium chromium-driver; \
-	} >/dev/null 2>&1 || echo "chromium could not be installed: the test of the page in a browser is skipped" >&2
+		root=; [ "$$(id -u)" = 0 ] || root=sudo; \
+		$$root apt-get update -qq && $$root apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null; }
 
 demo: install $(MELTANO)/.installed ## warehouse -> CRM -> warehouse with real parts: PostgreSQL, Meltano, the sandbox
 	$(BIN)/python examples/demo/run.py
 
+# What needs neither a browser nor Meltano nor Airflow: for whoever changes a line.
+quick: check ## in a minute and a half: checks, and the tests without browser, Meltano and Airflow
+	$(BIN)/pytest -n 3 --dist worksteal -m "$(QUICK)" --ignore tests/demo --ignore tests/field
+
 # Three at a time on two cores: many tests wait for a server as often as they work.
-test: check browser install-airflow ## everything that CI runs
-	@$(BIN)/python -m compileall -qq appcrm tap_appcrm target_appcrm appcrm_sandbox
+test: check $(if $(CI),browser) install-airflow ## everything that CI runs
+	@$(BIN)/python -m compileall -qq appcrm tap_appcrm target_appcrm appcrm_sandbox appcrm_report
 	$(BIN)/pytest -n 3 --dist worksteal --durations 10 --ignore tests/field
 	@$(MAKE) --no-print-directory test-field
 
 # A call of its own, after the others: a cluster would take the cores from all that runs beside it.
 test-field: install install-airflow ## Airflow for real: dags test, standalone, and 20 accounts on Celery with a lost worker
 	$(BIN)/pytest -n 2 --dist worksteal --durations 10 -m "" tests/field
+
+# The built wheel and sdist instead of the checkout, the documentation site, what is installed: before a release.
+test-release: install ## wheel, sdist and site, and the quick tests on the installed wheel; some ten minutes
+	$(BIN)/pytest --durations 10 -m release tests
+
+# The same claims with other examples than those that `make test` always tries.
+SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+search: install ## property tests at length, with a seed that is printed (SEED=…, SEARCH_EXAMPLES=…)
+	@echo "Searching with SEED=$(SEED)"
+	SEARCH_PROFILE=search $(BIN)/pytest -n 2 --timeout 7200 --hypothesis-seed=$(SEED) -m "$(QUICK)" \
+		tests/client tests/sandbox tests/tap tests/target tests/report
 
 # Each peer in an environment of its own; BENCH=quick|requests|growth|report.
 BENCH ?= full

@@ -161,8 +161,10 @@ def _browsing(profile):
         driver.communicate()
 
 
+@pytest.mark.browser
 @pytest.mark.skipif(
-    None in {CHROMIUM, DRIVER}, reason="needs chromium and chromedriver: make browser installs them"
+    None in {CHROMIUM, DRIVER} and "CI" not in os.environ,
+    reason="needs chromium and chromedriver: make browser installs them",
 )
 def test_a_real_browser_shows_the_page_and_each_request_as_it_arrives(busy, tmp_path):
     with _browsing(tmp_path / "profile") as browser:
