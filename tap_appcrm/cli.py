@@ -79,3 +79,10 @@ class Command(SingerCommand):
 def _close_output() -> None:
     """Keep Python from complaining again when it closes standard output."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def main() -> None:
+    """Run ``tap-appcrm`` with the arguments of the process, and end it."""
+    from tap_appcrm.tap import TapAppcrm  # noqa: PLC0415  the tap is built on the command of this module
+
+    TapAppcrm.cli()

@@ -119,19 +119,6 @@ def api_settings(config: Mapping[str, Any]) -> ApiSettings:
     return ApiSettings.from_config(config, user_agent=USER_AGENT)
 
 
-def takes(schema: Mapping[str, Any], value: object) -> bool:
-    """Whether a setting certainly takes a value, by the few rules that the settings' schemas have."""
-    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    if not any(
-        isinstance(value, TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool))
-        for kind in kinds
-    ):
-        return False
-    if isinstance(value, int) and not schema.get("minimum", value) <= value <= schema.get("maximum", value):
-        return False
-    return value in schema.get("enum", [value])
-
-
 class TapSettings(msgspec.Struct, frozen=True):
     """How to read; the API's own settings are apart."""
 

@@ -201,10 +201,6 @@ class ContactsStream(AppcrmStream):
     name = "contacts"
     primary_keys = ("id",)
 
-    def make_reading(self) -> Reading:
-        """Return what reads this stream: one that has begun already, if there is."""
-        return self.tap.begun_reading() or super().make_reading()
-
     def make_source(self) -> ApiSource:
         """Read what the catalog selects, where asking for less is safe."""
         return ApiSource(

@@ -8,7 +8,6 @@ import sys
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn
 
-import click
 from singer_sdk import Tap
 from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import ConfigValidationError
@@ -25,10 +24,8 @@ from appcrm.settings import from_environment
 from appcrm.version import VERSION
 from tap_appcrm.cli import Command, InputError
 from tap_appcrm.discovery import contacts_schema, sampled_rows
-from tap_appcrm.headstart import STREAM, HeadStart
 from tap_appcrm.output.message_writer import BufferedWriter
 from tap_appcrm.output.receipt import Receipt, write_receipts
-from tap_appcrm.output.record_writer import is_plain
 from tap_appcrm.replication.deferred_associations import stand_together
 from tap_appcrm.replication.inline_associations import Companion
 from tap_appcrm.settings import CONFIG_SCHEMA, STREAM_ORDER, TapSettings, api_settings, setting_error
@@ -40,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
+    import click
     from singer_sdk import Stream
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
@@ -74,7 +72,6 @@ class TapAppcrm(Tap):
         self.stop = Stop()
         self._was_told = False
         self.receipts: list[Receipt] = []
-        self._head_start: HeadStart | None = None
         super().__init__(**options)
 
     # Settings
@@ -186,35 +183,6 @@ class TapAppcrm(Tap):
             return None
         return Companion(other, reading, own.state)
 
-    # The head start
-
-    def take_over(self, head_start: HeadStart) -> None:
-        """Go on with a reading that has begun, where this tap would begin the very same one; else end it."""
-        contacts = self.streams.get(STREAM)
-        plan = head_start.plan
-        is_same = (
-            isinstance(contacts, ContactsStream)
-            and contacts.selected
-            and not contacts.is_full_table
-            and not self.reads_associations
-            and is_plain(contacts.stream_maps)
-            and contacts.selected_schema["properties"] == plan.schema["properties"]
-            and self.state.get("bookmarks", {}).get(STREAM, {}) == plan.state
-            and self.settings == plan.settings
-            and api_settings(self.config) == plan.api
-        )
-        if not is_same or self._was_told:
-            head_start.abandon()
-            self.logger.info("%d requests were sent early and are not used", head_start.client.requests_sent)
-            return
-        self._head_start = head_start
-        self.stop, self.client, self.workers = head_start.stop, head_start.client, head_start.workers
-
-    def begun_reading(self) -> Reading | None:
-        """Return the reading that was taken over, once."""
-        head_start, self._head_start = self._head_start, None
-        return None if head_start is None else head_start.reading
-
     def load_state(self, state: dict[str, Any]) -> None:
         """Take the state of the last run.
 
@@ -257,7 +225,6 @@ class TapAppcrm(Tap):
         super(Tap, cls).invoke(about=about, about_format=about_format)
         cls.logger.info("%s v%s", cls.name, VERSION)
         config = config or _ConfigInput()
-        head_start = click.get_current_context().find_object(HeadStart)
         tap = cls(
             config=config.config,
             parse_env_config=config.parse_env,
@@ -265,8 +232,6 @@ class TapAppcrm(Tap):
             catalog=None if catalog is None else read_catalog(catalog),
         )
         tap.tell_of_empty_selection()
-        if head_start is not None:
-            tap.take_over(head_start)
         tap.sync_all()
         sys.stdout.flush()
 

@@ -63,7 +63,7 @@ class StreamSync:
     def run(self) -> Iterator[list[Record]]:
         """Yield batches of records, after their messages were written."""
         reading, stream = self._reading, self._stream
-        requests_before = 0 if reading.is_begun else self._tap.client.requests_sent
+        requests_before = self._tap.client.requests_sent
         began = time.monotonic()
         already = reading.resumed
         progress = Progress(stream.name, 0 if already is None else already.total or 0)
@@ -105,7 +105,6 @@ class StreamSync:
             self._writes
             and self.companion is None
             and isinstance(source, ApiSource)
-            and not self._reading.is_begun
             and self._stream.reads_plain_rows
             and self._stream.ABORT_AT_RECORD_COUNT is None
             and is_plain(self._stream.stream_maps)

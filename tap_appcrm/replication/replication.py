@@ -58,9 +58,6 @@ class Reading:
         now: the local time, in UTC.
     """
 
-    is_begun = False
-    """Whether its first requests were sent before anybody asked for a step."""
-
     def __init__(
         self,
         run: Run,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-TAP = [sys.executable, "-c", "from tap_appcrm.start import main; main()"]
+TAP = [sys.executable, "-c", "from tap_appcrm.cli import main; main()"]
 SECRET = "a-token-that-nobody-may-see"
 
 

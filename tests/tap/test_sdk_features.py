@@ -11,7 +11,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from running import choose, config_of, discover, run
 
-TAP = [sys.executable, "-c", "from tap_appcrm.start import main; main()"]
+TAP = [sys.executable, "-c", "from tap_appcrm.cli import main; main()"]
 
 
 def test_stream_maps_change_names_and_values(appcrm_sandbox):
