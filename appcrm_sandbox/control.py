@@ -98,22 +98,22 @@ class Control:
             raise SandboxError(f"now must be an ISO timestamp or null, not {now!r}.") from error
 
     async def fields(self, request: Request) -> Response:
-        """The custom fields of contacts; POST `{"name", "type", "options"}` or a list, declares more."""
+        """The custom fields of contacts; POST of one (name, type, options, flags) or a list declares more."""
         store = self._sandbox.store
         if request.method == "POST":
             wanted = await _json(request)
             items = wanted if isinstance(wanted, list) else [wanted]
             if not all(isinstance(item, dict) for item in items):
                 raise SandboxError("a custom field is a mapping of name, type and options.")
-            store.declare(
-                [FieldRequest.of(i.get("name"), i.get("type", "text"), i.get("options", [])) for i in items]
-            )
+            store.declare([_field_request(item) for item in items])
         return JSONResponse(
             [
                 {
                     "name": field.name,
                     "type": field.kind,
                     "options": [{"id": i, "name": n} for i, n in field.options],
+                    "unique": field.unique,
+                    "required": field.required,
                 }
                 for field in store.fields.values()
             ],
@@ -141,6 +141,16 @@ class Control:
             raise SandboxError("path must be a text.")
         self._sandbox.store.snapshot(Path(path))
         return JSONResponse({"path": path})
+
+
+def _field_request(item: dict[str, Json]) -> FieldRequest:
+    return FieldRequest.of(
+        item.get("name"),
+        item.get("type", "text"),
+        item.get("options", []),
+        unique=item.get("unique", False),
+        required=item.get("required", False),
+    )
 
 
 def _guarded(handler: Handler) -> Handler:

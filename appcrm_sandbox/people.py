@@ -15,15 +15,19 @@ LOCALES = (
     ("de_DE", 6, "DE"),
     ("fr_FR", 4, "FR"),
 )
+# Name, ISO code, calling code.
 COUNTRIES = (
-    ("Brasil", "BR"), ("Portugal", "PT"), ("Estados Unidos", "US"), ("Argentina", "AR"), ("Alemanha", "DE"),
-    ("França", "FR"), ("Austrália", "AU"), ("Áustria", "AT"), ("Bélgica", "BE"), ("Canadá", "CA"),
-    ("Chile", "CL"),
-    ("Colômbia", "CO"), ("Tchéquia", "CZ"), ("Dinamarca", "DK"), ("Espanha", "ES"), ("Finlândia", "FI"),
-    ("Hungria", "HU"), ("Índia", "IN"), ("Irlanda", "IE"), ("Itália", "IT"), ("Japão", "JP"),
-    ("México", "MX"),
-    ("Países Baixos", "NL"), ("Noruega", "NO"), ("Paraguai", "PY"), ("Peru", "PE"), ("Polônia", "PL"),
-    ("Reino Unido", "GB"), ("Suécia", "SE"), ("Suíça", "CH"), ("Uruguai", "UY"), ("África do Sul", "ZA"),
+    ("Brasil", "BR", "+55"), ("Portugal", "PT", "+351"), ("Estados Unidos", "US", "+1"),
+    ("Argentina", "AR", "+54"), ("Alemanha", "DE", "+49"), ("França", "FR", "+33"),
+    ("Austrália", "AU", "+61"), ("Áustria", "AT", "+43"), ("Bélgica", "BE", "+32"),
+    ("Canadá", "CA", "+1"), ("Chile", "CL", "+56"), ("Colômbia", "CO", "+57"),
+    ("Tchéquia", "CZ", "+420"), ("Dinamarca", "DK", "+45"), ("Espanha", "ES", "+34"),
+    ("Finlândia", "FI", "+358"), ("Hungria", "HU", "+36"), ("Índia", "IN", "+91"),
+    ("Irlanda", "IE", "+353"), ("Itália", "IT", "+39"), ("Japão", "JP", "+81"), ("México", "MX", "+52"),
+    ("Países Baixos", "NL", "+31"), ("Noruega", "NO", "+47"), ("Paraguai", "PY", "+595"),
+    ("Peru", "PE", "+51"), ("Polônia", "PL", "+48"), ("Reino Unido", "GB", "+44"),
+    ("Suécia", "SE", "+46"), ("Suíça", "CH", "+41"), ("Uruguai", "UY", "+598"),
+    ("África do Sul", "ZA", "+27"),
 )  # fmt: skip
 SOURCES = ("Site", "Indicação", "Feira", "Anúncio", "Telefone", "Importação")
 STAGES = ("Qualificação", "Contato feito", "Demonstração", "Proposta", "Negociação")

@@ -14,7 +14,7 @@ from typing import Literal
 from appcrm_sandbox.errors import SandboxError
 
 APPLICATION_ID = 0x41435242
-VERSION = 1
+VERSION = 2
 
 Kind = Literal[
     "text",
@@ -45,7 +45,8 @@ SQL_TYPES: dict[str, str] = {
 INDEXED_KINDS = frozenset({"text", "integer", "email", "url"})
 DATE_KINDS = frozenset({"date", "date-time"})
 OPTION_KINDS = frozenset({"select", "multi-select"})
-FIELD_NAME = re.compile(r"cf_[a-z0-9_]{1,60}")
+FIELD_NAME = re.compile(r"cf_[a-z_]{1,61}")
+FLAGS = ("unique", "required")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class CustomField:
     name: str
     kind: Kind
     options: tuple[tuple[int, str], ...] = ()
+    unique: bool = False
+    required: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,19 +67,40 @@ class FieldRequest:
     name: str
     kind: Kind
     options: tuple[str, ...] = ()
+    unique: bool = False
+    required: bool = False
 
     @classmethod
     def parse(cls, text: str) -> FieldRequest:
-        """Read `name:type` or `name:select:first|second`; SandboxError says what is wrong."""
+        """Read `name:type`, `name:text:unique` or `name:select:first|second`; SandboxError says what is wrong."""
         name, _, rest = text.partition(":")
-        kind, _, labels = rest.partition(":")
-        return cls.of(name, kind or "text", [label for label in labels.split("|") if label])
+        kind, _, further = rest.partition(":")
+        words = [word for word in further.split("|") if word]
+        if kind in OPTION_KINDS:
+            return cls.of(name, kind, words)
+        unknown = sorted(set(words) - set(FLAGS))
+        if unknown:
+            raise SandboxError(
+                f"the custom field {name} takes {' and '.join(FLAGS)} behind its type, not {unknown[0]!r}."
+            )
+        return cls.of(name, kind or "text", unique="unique" in words, required="required" in words)
 
     @classmethod
-    def of(cls, name: object, kind: Json, options: object = ()) -> FieldRequest:
+    def of(
+        cls,
+        name: object,
+        kind: Json,
+        options: object = (),
+        *,
+        unique: object = False,
+        required: object = False,
+    ) -> FieldRequest:
         """A checked request; SandboxError says what is wrong."""
         if not isinstance(name, str) or not FIELD_NAME.fullmatch(name):
-            raise SandboxError(f"a custom field's name must look like cf_lifetime_value, not {name!r}.")
+            raise SandboxError(
+                "a custom field's name is cf_ and small letters and _, at most 64 characters, such as "
+                f"cf_lifetime_value, not {name!r}."
+            )
         if kind not in SQL_TYPES:
             raise SandboxError(
                 f"the custom field {name} has the type {kind!r}; known are {', '.join(SQL_TYPES)}."
@@ -86,7 +110,9 @@ class FieldRequest:
         labels = tuple(options)
         if kind in OPTION_KINDS and not labels:
             labels = ("A", "B", "C")
-        return cls(name, kind, labels)
+        if not isinstance(unique, bool) or not isinstance(required, bool):
+            raise SandboxError(f"unique and required of the custom field {name} must be true or false.")
+        return cls(name, kind, labels, unique, required)
 
 
 DEFAULT_FIELDS = (
@@ -218,11 +244,14 @@ def table_columns(resource: Resource) -> dict[str, str]:
 
 _TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE fields (name TEXT PRIMARY KEY, kind TEXT NOT NULL, position INTEGER NOT NULL)",
+    """CREATE TABLE fields (
+        name TEXT PRIMARY KEY, kind TEXT NOT NULL, position INTEGER NOT NULL,
+        is_unique INTEGER NOT NULL, is_required INTEGER NOT NULL)""",
     "CREATE TABLE field_options (id INTEGER PRIMARY KEY, field TEXT NOT NULL, label TEXT NOT NULL)",
     "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL, email TEXT COLLATE NOCASE NOT NULL)",
     "CREATE TABLE sources (id INTEGER PRIMARY KEY, name TEXT NOT NULL)",
-    "CREATE TABLE countries (id INTEGER PRIMARY KEY, name TEXT NOT NULL, code TEXT NOT NULL)",
+    """CREATE TABLE countries (
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL, code TEXT NOT NULL, calling_code TEXT NOT NULL)""",
     "CREATE TABLE stages (id INTEGER PRIMARY KEY, name TEXT NOT NULL)",
     "CREATE TABLE tags (id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE NOT NULL UNIQUE)",
     """CREATE TABLE contact_tags (

@@ -62,8 +62,8 @@ def _small_tables(store: Store) -> None:
     connection.executemany("INSERT INTO stages VALUES (?, ?)", enumerate(people.STAGES, 1))
     connection.executemany("INSERT INTO tags VALUES (?, ?)", enumerate(people.TAGS, 1))
     connection.executemany(
-        "INSERT INTO countries VALUES (?, ?, ?)",
-        [(number, name, code) for number, (name, code) in enumerate(people.COUNTRIES, 1)],
+        "INSERT INTO countries VALUES (?, ?, ?, ?)",
+        [(number, *country) for number, country in enumerate(people.COUNTRIES, 1)],
     )
 
 
@@ -141,7 +141,7 @@ class _People:
         """One tuple for each contact, in the order of `columns`."""
         pools = people.pools()
         weights = [weight for _locale, weight, _country in people.LOCALES]
-        codes = {code: number for number, (_name, code) in enumerate(people.COUNTRIES, 1)}
+        codes = {code: number for number, (_name, code, _calling) in enumerate(people.COUNTRIES, 1)}
         imported = int(self._count * _IMPORT_SHARE)
         for contact_id in range(1, self._count + 1):
             chance = self._chance

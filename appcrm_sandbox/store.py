@@ -98,8 +98,14 @@ class Store:
         for row in self.rows("SELECT id, field, label FROM field_options ORDER BY id"):
             options.setdefault(row["field"], []).append((row["id"], row["label"]))
         self.fields = {
-            row["name"]: CustomField(row["name"], row["kind"], tuple(options.get(row["name"], ())))
-            for row in self.rows("SELECT name, kind FROM fields ORDER BY position")
+            row["name"]: CustomField(
+                row["name"],
+                row["kind"],
+                tuple(options.get(row["name"], ())),
+                unique=bool(row["is_unique"]),
+                required=bool(row["is_required"]),
+            )
+            for row in self.rows("SELECT * FROM fields ORDER BY position")
         }
         self.named = {
             table: {row["id"]: row for row in self.rows(f"SELECT * FROM {table} ORDER BY id")}
@@ -173,7 +179,10 @@ class Store:
             position = self.value("SELECT coalesce(max(position), 0) FROM fields")
             for name, request in fresh.items():
                 position += 1
-                connection.execute("INSERT INTO fields VALUES (?, ?, ?)", [name, request.kind, position])
+                connection.execute(
+                    "INSERT INTO fields VALUES (?, ?, ?, ?, ?)",
+                    [name, request.kind, position, request.unique, request.required],
+                )
                 connection.executemany(
                     "INSERT INTO field_options (field, label) VALUES (?, ?)",
                     [(name, label) for label in request.options],

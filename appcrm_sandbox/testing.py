@@ -69,9 +69,18 @@ class RunningSandbox:
         """Change switches while it serves; returns all of them."""
         return self.control("POST", "/__control/settings", switches)
 
-    def declare_field(self, name: str, kind: str, options: Sequence[str] = ()) -> None:
+    def declare_field(
+        self,
+        name: str,
+        kind: str,
+        options: Sequence[str] = (),
+        *,
+        unique: bool = False,
+        required: bool = False,
+    ) -> None:
         """Declare one more custom field of contacts."""
-        self.control("POST", "/__control/fields", {"name": name, "type": kind, "options": list(options)})
+        field = {"name": name, "type": kind, "options": list(options), "unique": unique, "required": required}
+        self.control("POST", "/__control/fields", field)
 
     def snapshot(self, path: Path) -> Path:
         """Copy the database, as it is now, to a file that can be served."""
