@@ -12,7 +12,7 @@ export UV_COMPILE_BYTECODE := 1
 
 QUICK := not field and not browser and not release
 .DEFAULT_GOAL := help
-.PHONY: help install install-airflow format check browser quick test test-field test-release search bench demo clean lock
+.PHONY: help install install-airflow format check browser quick test test-field test-release search hub bench demo clean lock
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -69,6 +69,9 @@ browser: ## Chromium and its driver, from the system's packages, for the tests t
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { \
 		root=; [ "$$(id -u)" = 0 ] || root=sudo; \
 		$$root apt-get update -qq && $$root apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null; }
+
+hub: install ## hub/ and the settings in meltano.yml, from what --about says
+	$(BIN)/python hub/write.py
 
 demo: install $(MELTANO)/.installed ## warehouse -> CRM -> warehouse with real parts: PostgreSQL, Meltano, the sandbox
 	$(BIN)/python examples/demo/run.py

@@ -7,37 +7,25 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
+from meltano_command import own_environment, run_meltano
 
 ROOT = Path(__file__).parents[2]
 PROJECT = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
 PLUGINS = {plugin["name"]: plugin for kind in PROJECT["plugins"].values() for plugin in kind}
-KINDS = {"integer": "integer", "boolean": "boolean", "array": "array", "object": "object", "string": "string"}
 
 
-def about(command):
-    path = Path(sys.executable).parent / command
+def test_meltano_yml_and_the_hub_files_say_what_the_connectors_say():
     done = subprocess.run(
-        [str(path), "--about", "--format=json"], capture_output=True, check=True, timeout=60
+        [sys.executable, str(ROOT / "hub" / "write.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
-    return json.loads(done.stdout)
-
-
-@pytest.mark.parametrize("name", ["tap-appcrm", "target-appcrm"])
-def test_every_setting_of_a_connector_stands_in_meltano_yml_with_its_default(name):
-    told = about(name)["settings"]["properties"]
-    written = {setting["name"]: setting for setting in PLUGINS[name]["settings"]}
-    assert {setting for setting in told if setting not in written and "stream_map" not in setting} <= {
-        "faker_config", "flattening_enabled", "flattening_max_depth", "flattening_max_key_length",
-        "flattening_separator", "batch_config", "batch_size_rows", "batch_wait_limit_seconds",
-        "process_activate_version_messages", "emit_activate_version_messages", "add_record_metadata", "load_method",
-        "validate_records", "activate_version",
-    }  # fmt: skip
-    assert set(written) - set(told) == set()
-    for setting, schema in told.items():
-        if setting in written and schema.get("default") is not None and "value" in written[setting]:
-            assert written[setting]["value"] == schema["default"], setting
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("name", ["tap-appcrm", "target-appcrm"])
@@ -55,3 +43,40 @@ def test_every_plugin_has_a_namespace_so_that_no_hub_is_asked():
     assert [
         name for name, plugin in PLUGINS.items() if "namespace" not in plugin and "inherit_from" not in plugin
     ] == []
+
+
+@pytest.mark.parametrize("kind", ["extractors", "loaders"])
+def test_meltano_adds_a_connector_from_its_hub_file(kind, tmp_path):
+    environment = own_environment(MELTANO_SEND_ANONYMOUS_USAGE_STATS="false")
+    made = run_meltano(tmp_path, environment, "init", "project")
+    assert made.returncode == 0, made.stderr[-2000:]
+    (definition,) = (ROOT / "hub" / kind).glob("*.yml")
+    added = run_meltano(
+        tmp_path / "project",
+        environment,
+        "add",
+        "--no-install",
+        "--from-ref",
+        str(definition),
+        definition.stem,
+    )
+    assert added.returncode == 0, added.stderr[-2000:]
+    project = yaml.safe_load((tmp_path / "project" / "meltano.yml").read_text(encoding="utf-8"))
+    (plugin,) = project["plugins"][kind]
+    hub = yaml.safe_load(definition.read_text(encoding="utf-8"))
+    assert plugin["capabilities"] == hub["capabilities"]
+    assert [each["name"] for each in plugin["settings"]] == [each["name"] for each in hub["settings"]]
+
+
+def test_meltanos_own_schema_takes_the_project_file_and_the_hub_files():
+    (path,) = (ROOT / ".venv-meltano").glob("lib/python*/site-packages/meltano/schemas/meltano.schema.json")
+    schema = jsonschema.Draft7Validator(json.loads(path.read_text(encoding="utf-8")))
+    hub_files = {
+        kind: [
+            yaml.safe_load(each.read_text(encoding="utf-8")) for each in (ROOT / "hub" / kind).glob("*.yml")
+        ]
+        for kind in ("extractors", "loaders")
+    }
+    assert all(hub_files.values())
+    for content in (PROJECT, {"plugins": hub_files}):
+        assert [error.message for error in schema.iter_errors(content)] == []
