@@ -6,13 +6,15 @@ BIN    := $(VENV)/bin
 MELTANO := .venv-meltano
 # So does Airflow, which meets Meltano only as a command.
 AIRFLOW := .venv-airflow
+# The documentation site's tools.
+SITE := .venv-site
 # Airflow and Meltano are started some hundred times, and where Python may not write bytecode each start would compile
 # them anew: five seconds for Airflow, four for Meltano. Meltano's own calls of uv heed it too.
 export UV_COMPILE_BYTECODE := 1
 
 QUICK := not field and not browser and not release
 .DEFAULT_GOAL := help
-.PHONY: help install install-airflow format check browser quick test test-field test-release search hub bench demo clean lock
+.PHONY: help install install-airflow format check browser quick test test-field test-release search site hub bench demo clean lock
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -50,6 +52,8 @@ lock: $(BIN)/uv ## resolve the versions of development, of Meltano and of Airflo
 		--no-header --output-file requirements-meltano.txt requirements-meltano.in
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url --no-emit-find-links \
 		--no-header --output-file requirements-airflow.txt requirements-airflow.in
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url --no-emit-find-links \
+		--no-header --output-file requirements-site.txt requirements-site.in
 	for peer in $(PEERS); do $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url \
 		--no-emit-find-links --no-header --output-file benchmarks/requirements-$$peer.txt benchmarks/requirements-$$peer.in; done
 
@@ -69,6 +73,14 @@ browser: ## Chromium and its driver, from the system's packages, for the tests t
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { \
 		root=; [ "$$(id -u)" = 0 ] || root=sudo; \
 		$$root apt-get update -qq && $$root apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null; }
+
+$(SITE)/.installed: requirements-site.txt $(BIN)/uv
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(SITE)
+	$(BIN)/uv pip install --quiet --python $(SITE)/bin/python --requirement requirements-site.txt
+	@touch $@
+
+site: install $(SITE)/.installed ## the documentation as a site, into .site/
+	APPCRM_BIN=$(BIN) NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --quiet --strict
 
 hub: install ## hub/ and the settings in meltano.yml, from what --about says
 	$(BIN)/python hub/write.py
@@ -115,6 +127,6 @@ bench: install $(PEERS:%=.venv-bench/%/.installed) ## side by side with peers; w
 	.venv-bench/limit/bin/python benchmarks/run.py $(BENCH)
 
 clean: ## remove everything that these commands made
-	rm -rf $(VENV) $(MELTANO) $(AIRFLOW) .venv-bench .demo .airflow .cache dist build
+	rm -rf $(VENV) $(MELTANO) $(AIRFLOW) $(SITE) .site .venv-bench .demo .airflow .cache dist build
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
