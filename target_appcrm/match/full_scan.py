@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from appcrm.client import MAX_PAGE_SIZE
 from appcrm.contact import option_value
 from appcrm.errors import SettingsError
-from target_appcrm.read.values import is_empty
+from target_appcrm.match.equality import is_empty
 
 if TYPE_CHECKING:
     from collections.abc import Callable

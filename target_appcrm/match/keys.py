@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from appcrm.contact import as_id
 from target_appcrm.errors import Unwritable
-from target_appcrm.read.values import email_key, phone_bucket, phone_key, same_number, text_key
+from target_appcrm.match.addresses import address_key, clean_address
+from target_appcrm.match.equality import key_bucket, key_text, phone_bucket, phone_key, same_key, same_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 Contact = dict[str, Any]
-_LAST_WORD = re.compile(r"(?:.*[^a-z])?[a-z]([a-z]{2,}[^a-z@]*@.+)")
 
 EMAIL = "email"
 PHONE = "phones.number"
@@ -25,7 +24,7 @@ class MatchKey(NamedTuple):
 
     Args:
         field: ``email``, ``phones.number``, ``id`` or a custom field.
-        value: as it is compared.
+        value: as it is compared; of a custom field, what all keys share that a number field takes for one.
         shown: as the record has it, for searches.
     """
 
@@ -35,8 +34,8 @@ class MatchKey(NamedTuple):
 
     @property
     def token(self) -> tuple[str, str]:
-        """What two keys share that mean the same contact."""
-        return self.field, self.value
+        """What two keys share that mean the same contact; a custom field's may differ in text alone."""
+        return self.field, self.value if self.field in (EMAIL, PHONE, ID) else self.shown
 
     @property
     def bucket(self) -> tuple[str, str]:
@@ -52,25 +51,16 @@ def bucket_of(field: str, value: str) -> tuple[str, str]:
 def key_values(field: str, row: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the values that a contact or a record has for a key, as (compared, as written)."""
     if field == EMAIL:
-        email = email_key(row.get(EMAIL))
-        return [] if email is None else [(email, str(row[EMAIL]).strip())]
+        address = clean_address(row.get(EMAIL))
+        return [] if address is None else [(address_key(address) or address, address)]
     if field == PHONE:
         numbers = [phone.get("number") for phone in row.get("phones") or ()]
         return [(key, str(number).strip()) for number in numbers if (key := phone_key(number)) is not None]
     if field == ID:
         number = as_id(row.get(ID))
         return [] if number is None else [(str(number), str(number))]
-    value = text_key(row.get(field))
-    return [] if value is None else [(value.casefold(), value)]
-
-
-def without_capitals(email: str) -> str:
-    """Return the end of an e-mail address that is written small, also where a name in it has a capital letter.
-
-    ``ilva@acme.com`` of ``ana.silva@acme.com``, which ``Ana.Silva@acme.com`` has, too.
-    """
-    found = _LAST_WORD.fullmatch(email)
-    return found[1] if found else email
+    value = key_text(row.get(field))
+    return [] if value is None else [(key_bucket(value), value)]
 
 
 def match_keys(match_on: Sequence[str], row: Mapping[str, Any]) -> tuple[MatchKey, ...]:
@@ -86,7 +76,9 @@ def holds(contact: Mapping[str, Any], key: MatchKey) -> bool:
     """Whether a contact is what a key means: the CRM's own search may have returned more."""
     if key.field == PHONE:
         return any(same_number(key.shown, shown) for _, shown in key_values(PHONE, contact))
-    return any(value == key.value for value, _ in key_values(key.field, contact))
+    if key.field in (EMAIL, ID):
+        return any(value == key.value for value, _ in key_values(key.field, contact))
+    return same_key(key.shown, contact.get(key.field))
 
 
 def resolve(keys: Iterable[MatchKey], contacts: Iterable[Contact]) -> Contact | None:

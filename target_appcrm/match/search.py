@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from appcrm.errors import BadRequest, Forbidden, InvalidRecord, NotFound, ServerFault
 from target_appcrm.match.costs import VALUES_PER_SEARCH, batches
-from target_appcrm.match.keys import EMAIL, ID, PHONE, MatchKey, holds, key_values, without_capitals
+from target_appcrm.match.keys import EMAIL, ID, PHONE, MatchKey, holds, key_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -192,16 +192,8 @@ class Searches:
         return [contact for contact in contacts if holds(contact, key)]
 
     def taken(self, key: MatchKey) -> list[Contact]:
-        """Search what the CRM says is taken; an e-mail address in any case, where the server's search minds it."""
-        contacts = self.one(key)
-        if contacts or key.field != EMAIL:
-            return contacts
-        for operator, text in (("like", without_capitals(key.value)), ("=", key.value.upper())):
-            found = self._fetches.search(EMAIL, [text], operator, include=False)
-            contacts = [contact for contact in found if holds(contact, key)]
-            if contacts:
-                break
-        return contacts
+        """Search what the CRM says is taken."""
+        return self.one(key)
 
     def closely(self, key: MatchKey) -> list[Contact]:
         """Search one value once more, a phone by its last digits, however the CRM writes it."""

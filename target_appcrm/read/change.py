@@ -20,8 +20,8 @@ from appcrm.contact import (
     parse_timestamp,
 )
 from target_appcrm.errors import Unwritable
+from target_appcrm.match.equality import as_number, is_empty
 from target_appcrm.match.keys import MatchKey, match_keys
-from target_appcrm.read.values import as_number, is_empty
 from target_appcrm.settings import ASSOCIATION_MODES
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from appcrm.contact import option_value, parse_timestamp
 from appcrm.errors import InvalidRecord
-from target_appcrm.read.values import TRUTHS
+from target_appcrm.match.equality import TRUTHS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from target_appcrm.errors import Unwritable
-from target_appcrm.read.values import email_key, is_empty, phones_to_send, same_phones, same_tags, same_value
+from target_appcrm.match.addresses import address_key
+from target_appcrm.match.equality import is_empty, same_tags, same_value
+from target_appcrm.match.phones import phones_to_send, same_phones
 from target_appcrm.write.custom_fields import in_form_of
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ def _same(name: str, wanted: Any, held: Any) -> bool:  # noqa: ANN401  any field
     if name == "tags":
         return same_tags(wanted, held or [])
     if name == "email":
-        return email_key(wanted) == email_key(held)
+        return address_key(wanted) == address_key(held)
     return same_value(wanted, held)
 
 

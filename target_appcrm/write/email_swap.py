@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from target_appcrm.match.addresses import address_key
 from target_appcrm.match.keys import EMAIL
-from target_appcrm.read.values import email_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -45,7 +45,7 @@ def next_of(moves: Sequence[Move], known: Mapping[int, Contact]) -> tuple[int, b
         move.contact_id
         for move in moves
         if move.contact_id is not None
-        and move.address not in (None, email_key(known[move.contact_id].get(EMAIL)))
+        and move.address not in (None, address_key(known[move.contact_id].get(EMAIL)))
     }
     held_back: set[int | None] = set()
     for position, move in enumerate(moves):
@@ -56,7 +56,7 @@ def next_of(moves: Sequence[Move], known: Mapping[int, Contact]) -> tuple[int, b
             return position, False
         held_back.add(move.contact_id)
     first = moves[0].contact_id
-    own = None if first is None else email_key(known[first].get(EMAIL))
+    own = None if first is None else address_key(known[first].get(EMAIL))
     return 0, own is not None and any(move.address == own for move in moves)
 
 
@@ -64,5 +64,5 @@ def _holders(known: Mapping[int, Contact]) -> dict[str | None, int]:
     return {
         address: contact["id"]
         for contact in known.values()
-        if (address := email_key(contact.get(EMAIL))) is not None
+        if (address := address_key(contact.get(EMAIL))) is not None
     }

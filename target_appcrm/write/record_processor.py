@@ -14,9 +14,9 @@ from appcrm.errors import (
     Unauthenticated,
 )
 from target_appcrm.errors import RunStopped, Unwritable
+from target_appcrm.match.addresses import address_key
 from target_appcrm.match.keys import EMAIL, resolve
 from target_appcrm.read.change import CONTACTS
-from target_appcrm.read.values import email_key
 from target_appcrm.report.receipts import Outcome, Receipt
 from target_appcrm.write.email_swap import Move, are_handed_over, next_of
 from target_appcrm.write.refusals import refused
@@ -115,12 +115,12 @@ class Applier:
                 waiting.insert(0, move)
                 continue
             self._apply(item, item.change, known, found)
-        held = {email_key(contact.get(EMAIL)) for contact in known.values()}
+        held = {address_key(contact.get(EMAIL)) for contact in known.values()}
         for contact_id, item in let_go.items():
             # Its record was refused: it gets back what it had, if nobody else has it now.
             if (
-                None is email_key(known[contact_id].get(EMAIL))
-                and email_key(addresses[contact_id]) not in held
+                None is address_key(known[contact_id].get(EMAIL))
+                and address_key(addresses[contact_id]) not in held
             ):
                 self._set_address(item, known, contact_id, addresses[contact_id])
 
@@ -237,5 +237,5 @@ def _move(item: Item, found: Found) -> Move:
     if item.change is None:
         return Move(None, None)
     meant = list(found.of(item.change.keys))
-    address = None if item.change.is_delete else email_key(item.change.fields.get(EMAIL))
+    address = None if item.change.is_delete else address_key(item.change.fields.get(EMAIL))
     return Move(meant[0] if len(meant) == 1 else None, address)

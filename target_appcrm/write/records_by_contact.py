@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from target_appcrm.match.addresses import address_key
 from target_appcrm.match.keys import EMAIL, ID
-from target_appcrm.read.values import email_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +55,7 @@ def chains_of(chunk: list[Item], found: Found) -> list[list[Item]]:
             nodes += [(ID, str(contact_id)) for contact_id in held]
             # An address can pass from one contact to another, and is free only once the first has let it go.
             addresses = (row.get(EMAIL) for row in (item.change.fields, *held.values()))
-            nodes += [(EMAIL, address) for address in map(email_key, addresses) if address]
+            nodes += [(EMAIL, address) for address in map(address_key, addresses) if address]
         for node in nodes:
             parents[root(node)] = root(("item", item.number))
     chains: dict[object, list[Item]] = {}

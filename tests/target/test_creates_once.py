@@ -140,16 +140,3 @@ def test_a_token_that_dies_in_the_middle_stops_the_run_at_once_and_no_state_lies
     assert "auth_token" in ran.errors.strip().splitlines()[-1]
     assert ran.states in ([{"n": 5}], [])
     assert ran.requests["create"] <= 20 + 8
-
-
-@pytest.mark.parametrize("held", ["ANA.SILVA@ACME.COM", "Ana.Silva@acme.com", "ana.silva@acme.com"])
-@pytest.mark.parametrize("given", ["ana.silva@acme.com", "Ana.Silva@acme.com", "ANA.SILVA@acme.com"])
-def test_a_taken_address_is_found_in_any_usual_case_on_a_server_whose_search_minds_it(
-    crm, run, person, singer, held, given
-):
-    crm.mutate(insert=[person(1, email=held), *(person(n) for n in range(300, 500))])
-    crm.settings(search_minds_case=True)
-    ran = run(crm, singer(person(1, email=given, city="Recife")))
-    assert (ran.code, ran.operations) == (0, {"update": 1}), ran.errors
-    assert [row["city"] for row in crm.contacts() if row["email"] == held] == ["Recife"]
-    assert sum(ran.requests.values()) <= 6

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from appcrm.contact import ASSOCIATIONS
 from target_appcrm.errors import Unwritable
+from target_appcrm.match.equality import same_number, same_value
 from target_appcrm.match.keys import match_keys, resolve
-from target_appcrm.read.values import phones_to_send, same_number, same_phones, same_value
+from target_appcrm.match.phones import phones_to_send, same_phones
 from target_appcrm.write.associations import applied, plan_associations
 from target_appcrm.write.diff import difference
 

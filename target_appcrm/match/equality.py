@@ -1,9 +1,12 @@
-"""When a value of a record and a value in the CRM are the same, although they are written differently."""
+"""What is equal to what: the one place that says so, as docs/equality.md shows it in a table that a test reads.
+
+A value of a record and a value in the CRM are often the same although they are written differently. Addresses have a
+module of their own beside this one.
+"""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
 
@@ -11,15 +14,16 @@ from appcrm.contact import option_value, parse_timestamp
 
 TRUTHS: dict[Any, bool] = {"1": True, "true": True, "0": False, "false": False}
 _STARTS_AS_DATE = re.compile(r"\s*\d{4}-\d\d-\d\d", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,9})?", re.ASCII)
 _NOT_A_DIGIT = re.compile(r"[^0-9]")
 _LINE_END = re.compile(r"\r\n?")
 FEWEST_LOCAL_DIGITS = 8
 MOST_PREFIX_DIGITS = 3
 CENT_DIGITS = 2
 LARGEST_EXPONENT = 15
+MOST_DIGITS = 400
+"""Of a number that is written out: the largest float has 309."""
 FLOAT_NOISE = Decimal("1e-12")
-
-Phone = dict[str, Any]
 
 
 def is_empty(value: object) -> bool:
@@ -27,9 +31,13 @@ def is_empty(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip()) or value == []
 
 
-def email_key(value: object) -> str | None:
-    """Return an e-mail address as it is compared: without case and surrounding space; None where there is none."""
-    return (value.strip().casefold() or None) if isinstance(value, str) else None
+def is_empty_in_crm(value: object) -> bool:
+    """Whether a custom field is empty in the CRM, which reads an empty decimal as 0."""
+    held = option_value(value)
+    return is_empty(held) or (not isinstance(held, bool) and isinstance(held, (int, float)) and held == 0)
+
+
+# Phones
 
 
 def phone_key(value: object) -> str | None:
@@ -69,29 +77,69 @@ def _is_international(number: object) -> bool:
     return str(number).strip().startswith(("+", "00"))
 
 
-def text_key(value: object) -> str | None:
-    """Return any single value as it is compared as a key: numbers without trailing zeros, texts trimmed."""
+# Keys and numbers
+
+
+def key_text(value: object) -> str | None:
+    """Return a single value as the text that stands for it as a key; None where it is none.
+
+    A whole number is written as such, whatever its type: 12, 12.0 and ``"12"`` are one key.
+    """
     value = option_value(value)
     if is_empty(value) or isinstance(value, (dict, list)):
         return None
     if isinstance(value, bool):
         return "1" if value else "0"
-    if isinstance(value, (float, Decimal)):
-        number = as_number(value)
-        if number is not None:
-            return format(number.normalize(), "f")
-    return str(value).strip()
+    if isinstance(value, str):
+        return value.strip()
+    return number_text(value)
+
+
+def number_text(value: object) -> str | None:
+    """Return a number as it is written out, a whole one without a fraction; None for whatever is no number."""
+    number = as_number(value)
+    if number is None:
+        return None
+    if number == 0:
+        return "0"
+    digits, exponent = len(number.as_tuple().digits), int(number.as_tuple().exponent)
+    if digits + abs(exponent) > MOST_DIGITS:
+        return None
+    if exponent >= 0:
+        return format(number, "f")
+    written = format(number, "f").rstrip("0")
+    return written.removesuffix(".")
+
+
+def key_bucket(text: str) -> str:
+    """Return what the keys of one value share, whether the CRM stores them as text or as numbers."""
+    return (number_text(text) or text) if _NUMBER.fullmatch(text) else text
+
+
+def same_key(wanted: str, held: object) -> bool:
+    """Whether a key means what the CRM holds, compared as the CRM stores it: as a number, or exactly as text."""
+    held = option_value(held)
+    if isinstance(held, (int, float, Decimal)) and not isinstance(held, bool):
+        return number_text(wanted) is not None and number_text(wanted) == number_text(held)
+    return wanted == key_text(held)
 
 
 def as_number(value: object) -> Decimal | None:
     """Read a finite number or its text, exactly; None for whatever is no number."""
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal, str)):
         return None
+    if isinstance(value, int):
+        return Decimal(value)
+    if isinstance(value, str) and not (len(value) <= MOST_DIGITS and _NUMBER.fullmatch(value.strip())):
+        return None
     try:
-        number = Decimal(str(value).strip())
+        number = value if isinstance(value, Decimal) else Decimal(str(value).strip())
     except InvalidOperation:
         return None
     return number if number.is_finite() else None
+
+
+# Values of fields
 
 
 def same_value(wanted: object, held: object) -> bool:
@@ -121,6 +169,10 @@ def _same_amount(wanted: object, held: object) -> bool:
     ours, theirs = as_number(wanted), as_number(held)
     if ours is None or theirs is None:
         return False
+    if max(abs(ours.adjusted()), abs(theirs.adjusted())) > MOST_DIGITS:
+        return ours == theirs
+    if ours == ours.to_integral_value() and theirs == theirs.to_integral_value():
+        return ours == theirs
     if abs(ours - theirs) <= FLOAT_NOISE * abs(theirs):
         return True
     # A fixed number of places, shown as text, says how far the CRM's column goes.
@@ -130,9 +182,9 @@ def _same_amount(wanted: object, held: object) -> bool:
     return ours.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP) == theirs
 
 
-def _members(value: object) -> set[str | None]:
+def _members(value: object) -> set[str]:
     items = value if isinstance(value, list) else [value]
-    return {text_key(item) for item in items if not is_empty(item)}
+    return {key_bucket(key_text(item) or "") for item in items if not is_empty(item)}
 
 
 def _truth(value: object) -> bool | None:
@@ -148,68 +200,6 @@ def _same_moment(one: str, other: str) -> bool:
         and second is not None
         and first.replace(microsecond=0) == second.replace(microsecond=0)
     )
-
-
-def same_phones(wanted: list[Phone], held: list[Phone]) -> bool:
-    """Whether two phone lists are the same in any order; a wanted phone without a type takes any."""
-    ours, theirs = _by_number(wanted), _by_number(held)
-    if ours.keys() != theirs.keys():
-        theirs = _under_our_numbers(theirs, wanted, held)
-    if ours.keys() != theirs.keys():
-        return False
-    return all(
-        sum(kinds.values()) == sum(theirs[number].values())
-        and all(theirs[number][kind] >= count for kind, count in kinds.items() if kind is not None)
-        for number, kinds in ours.items()
-    )
-
-
-def _under_our_numbers(
-    theirs: dict[str, Counter[str | None]], wanted: list[Phone], held: list[Phone]
-) -> dict[str, Counter[str | None]]:
-    """Return held phones by the number that the record has for them, where only a country's prefix differs."""
-    numbers = {phone_key(phone.get("number")): phone.get("number") for phone in held}
-    found: dict[str, Counter[str | None]] = {}
-    for key, kinds in theirs.items():
-        same = [
-            phone_key(phone.get("number"))
-            for phone in wanted
-            if same_number(phone.get("number"), numbers[key])
-        ]
-        found.setdefault((same[0] if same else None) or key, Counter()).update(kinds)
-    return found
-
-
-def _by_number(phones: list[Phone]) -> dict[str, Counter[str | None]]:
-    """Number to its types; one phone that is listed twice counts once."""
-    found: dict[str, Counter[str | None]] = {}
-    for phone in phones:
-        number = phone_key(phone.get("number"))
-        if number is not None:
-            kind = phone.get("type")
-            found.setdefault(number, Counter())[kind.strip().lower() if isinstance(kind, str) else None] = 1
-    for kinds in found.values():
-        if len(kinds) > 1:
-            # The same number without a type, beside itself with one, says nothing new.
-            kinds.pop(None, None)
-    return found
-
-
-def phones_to_send(wanted: list[Phone], held: list[Phone]) -> list[Phone]:
-    """Return the list for a PUT, each phone once: a number that the CRM holds keeps its type where none is wanted.
-
-    A number without a type, beside itself with one, says nothing new.
-    """
-    types = {phone_key(phone.get("number")): phone.get("type") for phone in held}
-    typed = {phone_key(phone["number"]) for phone in wanted if phone.get("type")}
-    sent: dict[tuple[str | None, str | None], Phone] = {}
-    for phone in wanted:
-        key, kind = phone_key(phone["number"]), phone.get("type")
-        if not kind and key in typed:
-            continue
-        kind = kind or types.get(key)
-        sent.setdefault((key, kind), {"number": phone["number"], **({"type": kind} if kind else {})})
-    return list(sent.values())
 
 
 def same_tags(wanted: list[str], held: list[str]) -> bool:
