@@ -12,6 +12,7 @@ import hashlib
 import json
 import threading
 from dataclasses import dataclass, field, fields, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -222,11 +223,19 @@ _ENCODER = msgspec.json.Encoder(enc_hook=str, decimal_format="number")
 
 
 def encode_line(message: Mapping[str, Any]) -> bytes:
-    """Encode one message as a line, even where a text is no valid Unicode or a number is of no common size."""
+    """Encode one message as a line, even where a text is no valid Unicode or a number is of no common size.
+
+    What JSON cannot hold, NaN and the infinities, becomes null.
+    """
     try:
         return _ENCODER.encode(message) + b"\n"
     except (UnicodeEncodeError, OverflowError, TypeError, ValueError):
-        return json.dumps(message, default=str).encode() + b"\n"
+        finite = json.loads(json.dumps(message, default=_plain), parse_constant=lambda _: None)
+        return json.dumps(finite).encode() + b"\n"
+
+
+def _plain(value: object) -> object:
+    return float(value) if isinstance(value, Decimal) else str(value)
 
 
 def _canonical(value: object) -> bytes:
