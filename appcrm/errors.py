@@ -23,6 +23,13 @@ The table at the end maps a status to its class; its sources are the vendor page
 
 from __future__ import annotations
 
+from traceback import walk_tb
+
+from appcrm.text import printable
+
+LONGEST_SENTENCE_CHARS = 1200
+OWN_MODULES = ("appcrm", "tap_appcrm", "target_appcrm")
+
 COLLECTION_CALLS = frozenset({"list", "search", "create"})
 """Calls whose path names no contact."""
 
@@ -189,3 +196,33 @@ def error_for_status(status: int) -> type[ApiError]:
     if status >= 400:
         return BadRequest
     return RedirectRefused
+
+
+REPORT_TO = "please send this line, with the command and its version, to the maintainers of appcrm-connectors"
+
+
+def one_sentence(error: BaseException) -> str:
+    """Return any exception as one sentence for people, without what a server or a record said.
+
+    What was not foreseen is told by its kind and place alone, because its own text may hold anything.
+    """
+    if isinstance(error, AppcrmError):
+        return printable(error, LONGEST_SENTENCE_CHARS)
+    if isinstance(error, KeyboardInterrupt):
+        return "Stopped by you"
+    if isinstance(error, MemoryError):
+        return "There is no memory left; lower concurrency or page_size, or give the process more"
+    if isinstance(error, OSError) and error.strerror:
+        place = f": {printable(error.filename)}" if isinstance(error.filename, (str, bytes)) else ""
+        return f"The system refused ({printable(error.strerror)}){place}"
+    return f"Unforeseen {type(error).__name__} at {_place_of(error)}; {REPORT_TO}"
+
+
+def _place_of(error: BaseException) -> str:
+    """Return the innermost place in these packages that an exception came through, else its innermost place."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    own = [frame for frame in frames if frame.f_globals.get("__name__", "").startswith(OWN_MODULES)]
+    found = (own or frames)[-1:]
+    if not found:
+        return "an unknown place"
+    return f"{found[0].f_globals.get('__name__', 'unknown')} line {found[0].f_lineno}"

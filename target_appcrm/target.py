@@ -19,6 +19,7 @@ from singer_sdk.singerlib.json import serialize_json
 
 from appcrm.client import Client
 from appcrm.errors import AppcrmError, SettingsError
+from appcrm.private_file import check_writable
 from appcrm.settings import ApiSettings, from_environment
 from appcrm.version import VERSION
 from target_appcrm.errors import InputError, RecordBeforeSchema, RunIncomplete, StateLost, UnknownStream
@@ -27,7 +28,6 @@ from target_appcrm.match.lookup import Lookups
 from target_appcrm.read.change import STREAMS
 from target_appcrm.read.message_reader import LineReader
 from target_appcrm.read.stream_maps import computed, without_guesses
-from target_appcrm.report.private_file import check_writable
 from target_appcrm.report.receipts import ReceiptFile, utc_now
 from target_appcrm.report.rejects import RejectFile
 from target_appcrm.report.summary import Summary

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from appcrm.errors import SettingsError
+from appcrm.private_file import replace_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,20 +36,7 @@ def write_receipts(path: str, receipts: Iterable[Receipt]) -> None:
     Raises:
         SettingsError: the file cannot be written.
     """
-    target = Path(path)
     lines = "".join(
         json.dumps(msgspec.structs.asdict(receipt), ensure_ascii=False) + "\n" for receipt in receipts
     )
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-", suffix=".new")
-        temporary = Path(name)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(lines)
-            temporary.chmod(0o644)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise SettingsError(f"receipt_path cannot be written ({error.strerror})") from error
+    replace_private(path, lines.encode(), "receipt_path")

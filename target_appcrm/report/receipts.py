@@ -9,8 +9,9 @@ from typing import IO, TYPE_CHECKING, Any
 import msgspec
 
 from appcrm.contact import format_timestamp
+from appcrm.private_file import open_private
 from appcrm.schemas import load_schema
-from target_appcrm.report.private_file import encode_line, open_private
+from target_appcrm.report.private_file import encode_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,8 @@ import os
 import threading
 from typing import IO, TYPE_CHECKING, Any
 
-from target_appcrm.report.private_file import encode_line, open_private
+from appcrm.private_file import open_private
+from target_appcrm.report.private_file import encode_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
