@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 from appcrm.client import ListQuery
 from appcrm.contact import canonical_timestamp, is_custom_field, option_value
 from appcrm.schemas import load_schema
+from tap_appcrm.source.conversion import nullable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from appcrm.client import Client
     from tap_appcrm.settings import TapSettings
+    from tap_appcrm.source.conversion import Schema
     from tap_appcrm.source.page import Row
-    from tap_appcrm.source.records import Schema
 
 COUNT_SUFFIX = "_count"
 
@@ -64,15 +65,6 @@ def contacts_schema(rows: Iterable[Row], declared: dict[str, Schema]) -> Schema:
         properties[name] = nullable(declared[name]) if name in declared else inferred(values[name])
     properties["_sdc_deleted_at"] = deleted_at
     return schema
-
-
-def nullable(schema: Schema) -> Schema:
-    """Return the schema with null admitted."""
-    kinds = schema.get("type")
-    if kinds is None:
-        return schema
-    names = [kinds] if isinstance(kinds, str) else list(kinds)
-    return schema if "null" in names else {**schema, "type": [*names, "null"]}
 
 
 def inferred(values: Iterable[Any]) -> Schema:

@@ -11,14 +11,12 @@ from singer_sdk.singerlib import ActivateVersionMessage
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 
 from appcrm.contact import CUSTOM_FIELD_PREFIX, SCALAR_FIELDS, TIMESTAMP_FIELDS
-from appcrm.schemas import load_schema
 from tap_appcrm.output.stream_sync import DELETED_AT, StreamSync
 from tap_appcrm.replication.deferred_associations import Following, Lead
 from tap_appcrm.replication.read_context import Rows, Run
 from tap_appcrm.replication.replication import Reading
 from tap_appcrm.source.list_source import CARRIED, ApiSource, carries
-from tap_appcrm.source.records import Shaper
-from tap_appcrm.source.row_decoder import FastRows
+from tap_appcrm.source.records import MISFITS, RecordMaker, with_misfits
 from tap_appcrm.state import StreamState
 
 if TYPE_CHECKING:
@@ -27,9 +25,9 @@ if TYPE_CHECKING:
     from singer_sdk.helpers import types
     from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 
-    from tap_appcrm.output.record_writer import Record
+    from tap_appcrm.source.conversion import Schema
     from tap_appcrm.source.page import Row
-    from tap_appcrm.source.records import Schema
+    from tap_appcrm.source.records import Record
     from tap_appcrm.tap import TapAppcrm
 
 PLAIN_COLUMNS = frozenset({"id", *SCALAR_FIELDS, *TIMESTAMP_FIELDS})
@@ -83,8 +81,8 @@ class AppcrmStream(Stream):
             sync = StreamSync(self, self.make_reading(), writes=write_messages)
             counted = 0
             for records in sync.run():
-                counter.increment(sync.emitter.records - counted)
-                counted = sync.emitter.records
+                counter.increment(sync.writer.records - counted)
+                counted = sync.writer.records
                 yield from records
 
     # The reading
@@ -145,42 +143,27 @@ class AppcrmStream(Stream):
     # Records
 
     @property
-    def selected_schema(self) -> Schema:
-        """The schema of the properties that the catalog selects."""
-        return get_selected_schema(self.name, self.effective_schema, self.mask)
-
-    def make_shaper(self) -> Shaper:
-        """Return what makes records of rows."""
-        return Shaper(
-            self.name,
-            self.selected_schema,
-            key=self.key_columns,
-            custom_fields=self.tap.settings.custom_fields,
-            on_widened=self._widen,
-        )
+    def effective_schema(self) -> Schema:
+        """The schema of the catalog that was given, every keyword of it, or else the discovered one."""
+        return self.tap.given_schemas.get(self.tap_stream_id) or self.schema
 
     @property
-    def reads_plain_rows(self) -> bool:
-        """Whether a listed row is all that a record is made of."""
-        return False
+    def selected_schema(self) -> Schema:
+        """The schema that goes out: what the catalog selects, and a column for values that do not fit."""
+        selected = get_selected_schema(self.name, self.effective_schema, self.mask)
+        return with_misfits(selected, self.primary_keys or ())
+
+    def make_maker(self) -> RecordMaker:
+        """Return what makes records of rows."""
+        return RecordMaker(
+            self.selected_schema,
+            key=self.key_columns,
+            custom_fields=self.tap.settings.custom_fields.keys(),
+        )
 
     def unknown_fields(self, columns: Iterable[str]) -> list[str]:  # noqa: ARG002  for those that have any
         """Names of custom fields that came back and are not in the catalog, selected or not."""
         return []
-
-    def make_fast_rows(self, schema: Schema) -> FastRows:
-        """Return what decodes pages into structures that are written as they are."""
-        return FastRows(
-            schema,
-            load_schema(self.name),
-            key=self.key_columns,
-            custom_fields=self.tap.settings.custom_fields,
-        )
-
-    def _widen(self, schema: Schema) -> None:
-        self.tap.mapper.register_raw_stream_schema(self.name, schema, self.primary_keys)
-        self._stream_maps = None
-        self._write_schema_message()
 
     def open_early(self) -> None:
         """Write the SCHEMA message before the SDK would."""
@@ -210,11 +193,6 @@ class ContactsStream(AppcrmStream):
             with_associations=self.tap.reads_associations,
         )
 
-    @property
-    def reads_plain_rows(self) -> bool:
-        """Whether a listed row is all that a record is made of."""
-        return True
-
     def unknown_fields(self, columns: Iterable[str]) -> list[str]:
         """Names of custom fields that came back and are not in the catalog, selected or not."""
         known = self.effective_schema.get("properties", {})
@@ -222,9 +200,9 @@ class ContactsStream(AppcrmStream):
 
     def _safe_select(self) -> tuple[str, ...]:
         wanted = self.selected_schema["properties"]
-        if wanted.keys() == self.effective_schema["properties"].keys():
+        names = [name for name in wanted if name not in (DELETED_AT, MISFITS)]
+        if set(names) >= self.effective_schema["properties"].keys() - {DELETED_AT, MISFITS}:
             return ()
-        names = [name for name in wanted if name != DELETED_AT]
         if not all(_is_plain(name, wanted[name]) for name in names):
             return ()
         return tuple(dict.fromkeys(("id", "updated_at", *names)))

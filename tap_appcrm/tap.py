@@ -31,7 +31,7 @@ from tap_appcrm.replication.inline_associations import Companion
 from tap_appcrm.settings import CONFIG_SCHEMA, STREAM_ORDER, TapSettings, api_settings, setting_error
 from tap_appcrm.source.thread_pool import Stop, Workers
 from tap_appcrm.state import bookmarks_of
-from tap_appcrm.streams import ContactAssociationsStream, ContactsStream
+from tap_appcrm.streams import AppcrmStream, ContactAssociationsStream, ContactsStream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
     from tap_appcrm.replication.replication import Reading
-    from tap_appcrm.streams import AppcrmStream
 
 TEST_TRIES = 3
 
@@ -68,11 +67,13 @@ class TapAppcrm(Tap):
         PluginCapabilities.STRUCTURED_LOGGING,
     ]
 
-    def __init__(self, **options: Any) -> None:  # noqa: ANN401  the SDK's own signature
+    def __init__(self, *, catalog: Any = None, **options: Any) -> None:  # noqa: ANN401  the SDK's own signature
         self.stop = Stop()
         self._was_told = False
         self.receipts: list[Receipt] = []
-        super().__init__(**options)
+        self.given_schemas = schemas_of(catalog)
+        """Stream to the schema of the given catalog as it stands there: the SDK's own copy knows fewer keywords."""
+        super().__init__(catalog=catalog, **options)
 
     # Settings
 
@@ -139,6 +140,23 @@ class TapAppcrm(Tap):
             ContactsStream(self, contacts_schema(sampled, self.settings.custom_fields)),
             ContactAssociationsStream(self, load_schema("contact_associations")),
         ]
+
+    def setup_mapper(self) -> None:
+        """Let stream maps see the schemas that go out, which have a column for values that do not fit."""
+        super().setup_mapper()
+        for stream in self.streams.values():
+            if isinstance(stream, AppcrmStream):
+                self.mapper.register_raw_stream_schema(
+                    stream.name, stream.selected_schema, stream.primary_keys
+                )
+
+    @property
+    def catalog_dict(self) -> dict[str, Any]:
+        """The discovered catalog, with every keyword of the schemas."""
+        catalog = super().catalog_dict
+        for entry in catalog["streams"]:
+            entry["schema"] = self.streams[entry["tap_stream_id"]].schema
+        return catalog
 
     def tell_of_empty_selection(self) -> None:
         """Say so where the catalog selects nothing: that is allowed, and seldom meant."""
@@ -298,7 +316,7 @@ def read_json(file: IO[str], what: str) -> dict[str, Any]:
     return content
 
 
-def read_catalog(file: IO[str]) -> Catalog:
+def read_catalog(file: IO[str]) -> dict[str, Any]:
     """Read a catalog from a file of the command line.
 
     Raises:
@@ -308,9 +326,20 @@ def read_catalog(file: IO[str]) -> Catalog:
     try:
         if not isinstance(content.get("streams"), list):
             _refuse("catalog", file)
-        return Catalog.from_dict(content)
+        Catalog.from_dict(content)
     except (KeyError, TypeError, AttributeError, ValueError):
         _refuse("catalog", file)
+    return content
+
+
+def schemas_of(catalog: object) -> dict[str, dict[str, Any]]:
+    """Return the schema of each stream of a catalog that was given as plain data."""
+    entries = catalog.get("streams") if isinstance(catalog, dict) else None
+    return {
+        str(entry.get("tap_stream_id") or entry.get("stream")): {"properties": {}} | entry["schema"]
+        for entry in entries or []
+        if isinstance(entry, dict) and isinstance(entry.get("schema"), dict)
+    }
 
 
 def _refuse(what: str, file: IO[str]) -> NoReturn:

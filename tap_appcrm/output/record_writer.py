@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,14 +18,16 @@ if TYPE_CHECKING:
 
     from singer_sdk.mapper import StreamMap
 
+    from tap_appcrm.source.records import Record
     from tap_appcrm.streams import AppcrmStream
 
 ENCODER = msgspec.json.Encoder()
 
-Record = dict[str, Any]
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+"""Characters that no warehouse text can hold: NUL, and halves of a pair that has no other half."""
 
 
-class Emitter:
+class RecordWriter:
     """Writes the records of one stream.
 
     Args:
@@ -35,12 +39,11 @@ class Emitter:
         self._stream = stream
         self._writes = writes
         self.records = 0
+        self.cleaned: Counter[str] = Counter()
+        """How many values of each property lost characters that no warehouse can hold."""
 
-    def emit(self, records: list[Record]) -> list[Record]:
-        """Write records; where they go into files, return what the stream's map made of them.
-
-        A structure of ``fastrows`` is written like a record; only a plain stream has any.
-        """
+    def write(self, records: list[Record]) -> list[Record]:
+        """Write records; where they go into files, return what the stream's map made of them."""
         maps = self._stream.stream_maps
         self.records += len(records)
         if not records:
@@ -49,6 +52,7 @@ class Emitter:
         if self._writes and is_plain(maps) and isinstance(writer, BufferedWriter):
             writer.write_lines(self._lines(records, maps[0]))
             return []
+        self._clean(records)
         if self._writes:
             for message in self._messages(records, maps):
                 writer.write_message(message)
@@ -64,8 +68,26 @@ class Emitter:
         if self._stream.table_version is not None:
             end += b',"version":%d' % self._stream.table_version
         end += b"}\n"
-        body = ENCODER.encode_lines(records)
+        body = self._encoded(records)
         return begin + body[:-1].replace(b"\n", end + begin) + end
+
+    def _encoded(self, records: list[Record]) -> bytes:
+        try:
+            body = ENCODER.encode_lines(records)
+        except UnicodeEncodeError:  # half of a pair
+            body = b"\\u0000"
+        if b"\\u0000" in body:
+            self._clean(records)
+            body = ENCODER.encode_lines(records)
+        return body
+
+    def _clean(self, records: list[Record]) -> None:
+        for record in records:
+            for name, value in record.items():
+                storable = without_unstorable(value)
+                if storable is not value:
+                    record[name] = storable
+                    self.cleaned[name] += 1
 
     def _messages(self, records: Iterable[Record], maps: list[StreamMap]) -> Iterable[RecordMessage]:
         extracted_at = utc_now()
@@ -79,6 +101,19 @@ class Emitter:
                         version=self._stream.table_version,
                         time_extracted=extracted_at,
                     )
+
+
+def without_unstorable(value: Any) -> Any:  # noqa: ANN401  any JSON value
+    """Return a value without the characters that no warehouse can hold: the very same where there are none."""
+    if isinstance(value, str):
+        return UNSTORABLE.sub("", value) if UNSTORABLE.search(value) else value
+    if isinstance(value, list):
+        items = [without_unstorable(item) for item in value]
+        return value if all(new is old for new, old in zip(items, value, strict=True)) else items
+    if isinstance(value, dict):
+        fields = {without_unstorable(name): without_unstorable(inner) for name, inner in value.items()}
+        return value if all(value.get(name) is inner for name, inner in fields.items()) else fields
+    return value
 
 
 def is_plain(maps: list[StreamMap]) -> bool:

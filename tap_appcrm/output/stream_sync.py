@@ -11,20 +11,22 @@ from appcrm.contact import format_timestamp
 from appcrm.errors import AppcrmError, SettingsError
 from tap_appcrm.output.progress_bar import Progress
 from tap_appcrm.output.receipt import Receipt
-from tap_appcrm.output.record_writer import Emitter, is_plain
+from tap_appcrm.output.record_writer import RecordWriter
 from tap_appcrm.replication.backfill import Checkpoint
 from tap_appcrm.replication.deletes import Gone
 from tap_appcrm.replication.read_context import Rows
 from tap_appcrm.source.list_source import ApiSource
+from tap_appcrm.source.records import MISFITS
 from tap_appcrm.source.thread_pool import Terminated
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Iterator
 
-    from tap_appcrm.output.record_writer import Record
     from tap_appcrm.replication.inline_associations import Companion
     from tap_appcrm.replication.replication import Reading
     from tap_appcrm.source.page import Row
+    from tap_appcrm.source.records import Record
     from tap_appcrm.streams import AppcrmStream
 
 RECORDS_BETWEEN_STATES = 500
@@ -48,8 +50,8 @@ class StreamSync:
         self._tap = stream.tap
         self._reading = reading
         self._writes = writes
-        self.emitter = Emitter(stream, writes=writes)
-        self.shaper = stream.make_shaper()
+        self.writer = RecordWriter(stream, writes=writes)
+        self.maker = stream.make_maker()
         self.companion: Companion | None = None
         self.receipt = Receipt(
             stream.name, reading.mode, started_at=now_text(), bookmark_before=reading.bookmark_before
@@ -69,7 +71,6 @@ class StreamSync:
         progress = Progress(stream.name, 0 if already is None else already.total or 0)
         stream.begin_version(reading)
         self.companion = stream.tap.companion_of(stream, reading, writes=self._writes)
-        self._decode_faster()
         try:
             for step in reading.steps():
                 if isinstance(step, Checkpoint):
@@ -98,37 +99,22 @@ class StreamSync:
             progress.close()
             self._close_receipt(requests_before, time.monotonic() - began)
 
-    def _decode_faster(self) -> None:
-        """Let pages be decoded into what is written, where nothing else needs to look into rows."""
-        source = self._reading.run.source
-        if (
-            self._writes
-            and self.companion is None
-            and isinstance(source, ApiSource)
-            and self._stream.reads_plain_rows
-            and self._stream.ABORT_AT_RECORD_COUNT is None
-            and is_plain(self._stream.stream_maps)
-        ):
-            source.fast = self._stream.make_fast_rows(self.shaper.schema)
-
     def _rows(self, step: Rows | Gone) -> Iterator[list[Row]]:
         if isinstance(step, Gone):
-            if DELETED_AT not in self.shaper.schema["properties"]:
+            if DELETED_AT not in self.maker.names:
                 raise SettingsError(f"detect_deletes needs {DELETED_AT} selected in the catalog")
             moment = now_text()
             yield [{"id": contact_id, DELETED_AT: moment} for contact_id in step.ids]
             return
         limit = self._stream.ABORT_AT_RECORD_COUNT
-        room = None if limit is None else max(0, limit - self.emitter.records)
+        room = None if limit is None else max(0, limit - self.writer.records)
         yield from self._stream.rows_of(step if room is None else step.at(range(min(room, len(step.ids)))))
 
     def emit(self, rows: list[Row]) -> list[Record]:
         """Write the records of rows."""
-        if not rows or isinstance(rows[0], dict):
-            rows = [self.shaper.shape(row) for row in rows]
-        records = self.emitter.emit(rows)
+        records = self.writer.write(self.maker.make(rows))
         self._records_since_state += len(rows)
-        self._stream.check_limit(self.emitter.records)
+        self._stream.check_limit(self.writer.records)
         return records
 
     def _checkpoint(self) -> None:
@@ -167,12 +153,13 @@ class StreamSync:
         receipt, run = self.receipt, self._reading.run
         receipt.ended_at = now_text()
         receipt.requests = self._tap.client.requests_sent - requests_before
-        receipt.records = self.emitter.records
+        receipt.records = self.writer.records
         receipt.distinct_ids = len(run.seen)
         receipt.total = run.total
         receipt.repaired = run.repaired
         receipt.bookmark_after = self._reading.state.bookmark if receipt.complete else receipt.bookmark_before
         self._tap.write_receipts()
+        self._warn_of_values()
         self._stream.log_requests(receipt.requests)
         logger.info(
             "%s: %d records of %d contacts, %s in the CRM, %d requests, %d repaired, %.1f s%s",
@@ -185,6 +172,28 @@ class StreamSync:
             seconds,
             "" if receipt.complete else ": NOT COMPLETE",
         )
+
+    def _warn_of_values(self) -> None:
+        """Say once which fields held values that did not fit, or characters that no warehouse can hold."""
+        if self.maker.misfits:
+            logger.warning(
+                "%s: values that do not fit the type of their column are null in it and stand as text in %s: %s. "
+                "Run discovery again to update the catalog, or give the type in custom_fields",
+                self._stream.name,
+                MISFITS,
+                _told(self.maker.misfits),
+            )
+        if self.writer.cleaned:
+            logger.warning(
+                "%s: characters that no warehouse can hold, such as NUL, were left out of: %s",
+                self._stream.name,
+                _told(self.writer.cleaned),
+            )
+
+
+def _told(counts: Counter[str]) -> str:
+    """Write fields with how often each was met, the most frequent first."""
+    return ", ".join(f"{name} ({count})" for name, count in counts.most_common())
 
 
 def now_text() -> str:

@@ -12,8 +12,8 @@ from tap_appcrm.source.list_source import CARRIED, carries
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tap_appcrm.output.record_writer import Record
     from tap_appcrm.replication.read_context import Rows
+    from tap_appcrm.source.records import Record
     from tap_appcrm.state import StreamState
     from tap_appcrm.streams import ContactAssociationsStream
 
@@ -78,7 +78,7 @@ class Companion:
         self._stream.activate_version()
         receipt, run = self._sync.receipt, self._reading.run
         receipt.ended_at = now_text()
-        receipt.records = self._sync.emitter.records
+        receipt.records = self._sync.writer.records
         receipt.distinct_ids, receipt.total, receipt.repaired = len(run.seen), run.total, run.repaired
         receipt.bookmark_after = self._reading.state.bookmark
         receipt.complete = True

@@ -22,7 +22,6 @@ from tap_appcrm.source.page import BY_ID, Row, SourcePage
 if TYPE_CHECKING:
     from appcrm.client import Client, Page
     from tap_appcrm.settings import TapSettings
-    from tap_appcrm.source.row_decoder import FastRows
 
 TRIES_BEFORE_REFUSED = 2
 CARRIED = ("companies", "deals")
@@ -64,7 +63,6 @@ class ApiSource:
         with_associations: whether rows should carry companies and deals, where the server lets them.
         otherwise_select: fields to ask for once it is known that rows do not carry them.
 
-    ``fast`` reads pages into structures; the first page is always read in full, to see fields nobody knows of.
     A server that refuses ``select`` is asked for whole rows.
     """
 
@@ -89,7 +87,6 @@ class ApiSource:
         self._include = CARRIED if with_associations else ()
         self._is_probed = not with_associations
         self._otherwise_select = otherwise_select
-        self.fast: FastRows | None = None
         self.columns: set[str] = set()
         """Names of all fields that rows had which were read in full."""
         self._sweeps_select: tuple[str, ...] = ("id", "updated_at")
@@ -107,23 +104,14 @@ class ApiSource:
             select=self._select,
             include=self._include,
         )
-        fast = self.fast
-        is_known = self._is_probed and (self._is_select_tried or not self._select)
-        if fast is not None and fast.is_usable and is_known and not doubtful:
-            page = self._client.list_contacts(query, number, read=fast)
-            if page.rows and not isinstance(page.rows[0], dict):
-                return self._counted(
-                    page, _source_page(page, query.per_page, fast.ids(page.rows), fast.stamps(page.rows))
-                )
-        else:
-            page = (
-                self._selected(query, number, doubtful=doubtful)
-                if self._is_probed
-                else self._probe(query, number)
-            )
+        page = (
+            self._selected(query, number, doubtful=doubtful)
+            if self._is_probed
+            else self._probe(query, number)
+        )
         self.columns.update(*page.rows)
         if query.select and not carries(page.rows, query.select):
-            self._select, self.fast = (), None
+            self._select = ()
             page = self._list(msgspec.structs.replace(query, select=()), number, doubtful=doubtful)
         return self._counted(page, source_page(page, query.per_page))
 
@@ -150,7 +138,7 @@ class ApiSource:
         page, is_taken = self._try_select(query, number, doubtful=doubtful)
         self._is_select_tried = True
         if not is_taken:
-            self._select, self.fast = (), None
+            self._select = ()
         return page
 
     def _try_select(self, query: ListQuery, number: int, *, doubtful: bool) -> tuple[Page[Row], bool]:

@@ -1,326 +1,225 @@
-"""From a row of the API to a record of the stream: project, conform, and never lose a value that does not fit."""
+"""From rows of the API to records of the stream: a page at a time, column by column, each in its own type."""
 
 from __future__ import annotations
 
-import logging
 import re
-from contextlib import suppress
-from decimal import Decimal
+from collections import Counter
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from appcrm.contact import (
-    ASSOCIATIONS,
-    CUSTOM_FIELD_PREFIX,
-    NESTED_FIELDS,
-    canonical_timestamp,
+from appcrm.contact import ASSOCIATIONS, CUSTOM_FIELD_PREFIX, NESTED_FIELDS
+from tap_appcrm.source.conversion import (
+    INTEGERS,
+    Misfit,
+    converter,
+    kinds_of,
+    limits,
     named_reference,
-    option_value,
+    nullable,
     phone_list,
     related_ids,
     tag_names,
+    text_of,
+    with_option_ids,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from tap_appcrm.source.conversion import Convert, Schema
     from tap_appcrm.source.page import Row
 
-Schema = dict[str, Any]
-Convert = "Callable[[Any], Any]"
+Record = dict[str, Any]
 
-NUMBER_TEXT = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
-EMPTY_DATES = frozenset({"", "0000-00-00", "0000-00-00 00:00:00"})
-"""How MySQL writes a date that is not there."""
-
-logger = logging.getLogger("tap-appcrm")
-
-
-class Misfit(Exception):
-    """A value that its type cannot take, with the path of the schema to widen below the property."""
-
-    def __init__(self, *path: str) -> None:
-        super().__init__()
-        self.path = path
-
-
-def as_text(value: object) -> str:
-    """Write any JSON value as text; text stays as it is."""
-    if isinstance(value, str):
-        return value
-    return msgspec.json.encode(value).decode()
-
-
-def to_string(value: Any) -> str:  # noqa: ANN401  any JSON value
-    """Take text, or the text of anything else."""
-    return value if value.__class__ is str else as_text(value)
-
-
-def to_integer(value: Any) -> int:  # noqa: ANN401  any JSON value
-    """Take a whole number, or text or a float that is exactly one."""
-    if value.__class__ is int:
-        return value
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, str):
-        text = value.strip()
-        if NUMBER_TEXT.fullmatch(text) and text.lstrip("-").isdigit():
-            return int(text)
-    raise Misfit
-
-
-def to_number(value: Any) -> float:  # noqa: ANN401  any JSON value
-    """Take a finite number, or text that is exactly one."""
-    if value.__class__ in (float, int):
-        return value
-    if isinstance(value, str) and NUMBER_TEXT.fullmatch(value.strip()):
-        text = value.strip()
-        if text.lstrip("-").isdigit():
-            return int(text)
-        number = float(text)
-        if isfinite(number) and Decimal(repr(number)) == Decimal(text):
-            return number
-    raise Misfit
-
-
-BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
-
-
-def to_boolean(value: Any) -> bool:  # noqa: ANN401  any JSON value
-    """Take true or false, 1 or 0, or the text of either."""
-    if value.__class__ is bool:
-        return value
-    if value.__class__ is int and value in (0, 1):
-        return bool(value)
-    if isinstance(value, str) and value.strip().lower() in BOOLEANS:
-        return BOOLEANS[value.strip().lower()]
-    raise Misfit
-
-
-def to_date_time(value: Any) -> str | None:  # noqa: ANN401  any JSON value
-    """Take a moment in any of the API's forms."""
-    moment = canonical_timestamp(value)
-    if moment is None:
-        if isinstance(value, str) and value in EMPTY_DATES:
-            return None
-        raise Misfit
-    return moment
-
-
-def to_date(value: Any) -> str | None:  # noqa: ANN401  any JSON value
-    """Take the day of a moment."""
-    moment = to_date_time(value)
-    return None if moment is None else moment[:10]
-
-
-SCALARS: dict[str, Any] = {
-    "string": to_string,
-    "integer": to_integer,
-    "number": to_number,
-    "boolean": to_boolean,
-}
-FORMATS: dict[str, Any] = {"date-time": to_date_time, "date": to_date}
-
-
-def converter(schema: Schema) -> Callable[[Any], Any]:
-    """Return a function that makes a value, never null, fit a JSON Schema, or raises ``Misfit``."""
-    kinds = schema.get("type")
-    names = [kinds] if isinstance(kinds, str) else list(kinds or ())
-    wanted = [name for name in names if name != "null"]
-    if not wanted:
-        return lambda value: value
-    takers = [_one_kind(name, schema) for name in wanted]
-    if len(takers) == 1:
-        return takers[0]
-    return _any_kind(sorted(zip(wanted, takers, strict=True), key=lambda pair: pair[0] == "string"))
-
-
-def _one_kind(name: str, schema: Schema) -> Callable[[Any], Any]:
-    if name == "string":
-        found: Callable[[Any], Any] = FORMATS.get(schema.get("format", ""), to_string)
-        return found
-    if name == "array":
-        return _array(schema.get("items", {}))
-    if name == "object":
-        return _object(schema.get("properties"))
-    scalar: Callable[[Any], Any] = SCALARS.get(name, to_string)
-    return scalar
-
-
-EXACT: dict[str, type | tuple[type, ...]] = {
-    "string": str,
-    "integer": int,
-    "number": (int, float),
-    "boolean": bool,
-    "array": list,
-    "object": dict,
+MISFITS = "_appcrm_misfits"
+MISFITS_SCHEMA: dict[str, Any] = {
+    "type": ["object", "null"],
+    "additionalProperties": {"type": "string"},
+    "description": "Values that did not fit the type of their column: field to value, as text",
 }
 
+INTEGER: Schema = {"type": ["integer", "null"]}
+TEXT: Schema = {"type": ["string", "null"]}
+READERS: dict[str, tuple[Convert, Schema]] = {
+    "phones": (
+        phone_list,
+        {
+            "type": ["array", "null"],
+            "items": {
+                "type": ["object", "null"],
+                "properties": {"id": INTEGER, "number": TEXT, "type": TEXT},
+            },
+        },
+    ),
+    "tags": (tag_names, {"type": ["array", "null"], "items": TEXT}),
+    **dict.fromkeys(ASSOCIATIONS, (related_ids, {"type": ["array", "null"], "items": INTEGER})),
+    **dict.fromkeys(
+        NESTED_FIELDS,
+        (named_reference, {"type": ["object", "null"], "properties": {"id": INTEGER, "name": TEXT}}),
+    ),
+}
+"""Fields whose form differs between what is read and what a record holds, and what reading makes of them."""
 
-def _any_kind(takers: list[tuple[str, Callable[[Any], Any]]]) -> Callable[[Any], Any]:
-    def convert(value: Any) -> Any:  # noqa: ANN401  any JSON value
-        is_boolean = isinstance(value, bool)
-        # A value of a kind that is admitted stays what it is; only then may it become another.
-        exact = [
-            take
-            for name, take in takers
-            if isinstance(value, EXACT.get(name, ())) and (name == "boolean") == is_boolean
-        ]
-        for take in (*exact, *(taker for _, taker in takers)):
-            with suppress(Misfit):
-                return take(value)
-        raise Misfit
-
-    return convert
-
-
-def _array(items: Schema) -> Callable[[Any], Any]:
-    take = converter(items)
-
-    def convert(value: Any) -> Any:  # noqa: ANN401  any JSON value
-        if value.__class__ is not list:
-            raise Misfit
-        try:
-            return [None if item is None else take(item) for item in value]
-        except Misfit as misfit:
-            raise Misfit("items", *misfit.path) from None
-
-    return convert
+_TIME = r"T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}Z"
+_DAY = r"(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
+CANONICAL_COLUMN = re.compile(rf"(?:(?!0000)\d{{4}}-{_DAY}{_TIME})*", re.ASCII)
+"""All moments of a column, written without a gap, each in the API's own form and on a day that every year has."""
 
 
-def _object(properties: Mapping[str, Schema] | None) -> Callable[[Any], Any]:
-    takers = {name: converter(schema) for name, schema in (properties or {}).items()}
+def with_misfits(schema: Schema, keys: Collection[str]) -> Schema:
+    """Return a stream's schema as it goes out: null admitted wherever a value may not fit, and a place for those.
 
-    def convert(value: Any) -> Any:  # noqa: ANN401  any JSON value
-        if value.__class__ is not dict:
-            raise Misfit
-        if not takers:
-            return value
-        result = {}
-        for name, take in takers.items():
-            inner = value.get(name)
-            try:
-                result[name] = None if inner is None else take(inner)
-            except Misfit as misfit:
-                raise Misfit("properties", name, *misfit.path) from None
-        return result
-
-    return convert
-
-
-def widened(schema: Schema, path: Iterable[str]) -> Schema:
-    """Return the schema with text admitted where the path leads: any text, so its format goes."""
-    steps = list(path)
-    if steps:
-        key, rest = steps[0], steps[1:]
-        return {**schema, key: widened(schema[key], rest)}
-    kinds = schema.get("type", [])
-    names = [kinds] if isinstance(kinds, str) else list(kinds)
-    return {name: value for name, value in schema.items() if name != "format"} | {
-        "type": [*names, *({"string"} - set(names))]
+    Args:
+        schema: of the selected properties; every keyword stays.
+        keys: properties that are never null.
+    """
+    properties: dict[str, Schema] = schema.get("properties", {})
+    return schema | {
+        "properties": {
+            name: each if name in keys else nullable(each)
+            for name, each in properties.items()
+            if name != MISFITS
+        }
+        | {MISFITS: dict(MISFITS_SCHEMA)}
     }
 
 
-def _first_fitting(first: Callable[[Any], Any], other: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def convert(value: Any) -> Any:  # noqa: ANN401  any JSON value
-        try:
-            return first(value)
-        except Misfit:
-            return other(value)
-
-    return convert
+def texts_fit(values: Sequence[Any]) -> bool:  # noqa: ARG001  text of any kind
+    """Whether a column of text is as it should be: its types were looked at."""
+    return True
 
 
-READERS: dict[str, Callable[[Any], Any]] = {
-    "phones": phone_list,
-    "tags": tag_names,
-    **dict.fromkeys(ASSOCIATIONS, related_ids),
-    **dict.fromkeys(NESTED_FIELDS, named_reference),
+def moments_fit(values: Sequence[Any]) -> bool:
+    """Whether every moment of a column is in the API's own form already."""
+    return "" not in values and CANONICAL_COLUMN.fullmatch("".join(filter(None, values))) is not None
+
+
+def integers_fit(values: Sequence[Any]) -> bool:
+    """Whether every whole number of a column is one that a warehouse holds."""
+    known = [*filter(None, values), 0]
+    return min(known) in INTEGERS and max(known) in INTEGERS
+
+
+def numbers_fit(values: Sequence[Any]) -> bool:
+    """Whether every number of a column is finite."""
+    try:
+        return isfinite(sum(filter(None, values)))
+    except OverflowError:
+        return False
+
+
+def without_annotations(schema: Schema) -> Schema:
+    """Return the part of a schema that decides on types: descriptions go."""
+    found = {key: value for key, value in schema.items() if key not in ("title", "description")}
+    if isinstance(found.get("items"), dict):
+        found["items"] = without_annotations(found["items"])
+    if "properties" in found:
+        found["properties"] = {name: without_annotations(each) for name, each in found["properties"].items()}
+    return found
+
+
+NOTHING = type(None)
+PLAIN: dict[tuple[str, str | None], tuple[frozenset[type], Callable[[Sequence[Any]], bool]]] = {
+    ("string", None): (frozenset({str, NOTHING}), texts_fit),
+    ("string", "date-time"): (frozenset({str, NOTHING}), moments_fit),
+    ("integer", None): (frozenset({int, NOTHING}), integers_fit),
+    ("number", None): (frozenset({int, float, NOTHING}), numbers_fit),
+    ("boolean", None): (frozenset({bool, NOTHING}), texts_fit),
 }
-"""Fields whose form differs between what is read and what a record holds."""
+"""Type and format of a column to the Python types that fit, and what else is to be looked at."""
 
 
-class Shaper:
+class Column:
+    """One property of the record.
+
+    Args:
+        name: of the property.
+        source: of the API's field.
+        schema: of the property.
+        is_custom: whether it is a custom field, whose options become their ids.
+    """
+
+    def __init__(self, name: str, source: str, schema: Schema, *, is_custom: bool) -> None:
+        self.name = name
+        self.source = source
+        self._convert = converter(schema)
+        self._types: frozenset[type] = frozenset({NOTHING})
+        self._fit: Callable[[Sequence[Any]], bool] = texts_fit
+        kinds, reader = kinds_of(schema), None
+        if source in READERS:
+            reader, made = READERS[source]
+            is_as_made = without_annotations(schema) == made
+            self._convert = (
+                reader if is_as_made else _read_first(reader, self._convert, is_text="string" in kinds)
+            )
+        elif is_custom:
+            self._convert = with_option_ids(self._convert)
+        plain = PLAIN.get((kinds[0], schema.get("format"))) if len(kinds) == 1 else None
+        if reader is None and plain is not None and limits(schema) is None:
+            self._types, self._fit = plain
+
+    def of(self, rows: Sequence[Row], misfits: dict[int, dict[str, str]]) -> list[Any]:
+        """Return the column of rows in its own type; what does not fit is null, and noted by the row's number."""
+        source = self.source
+        values = [row.get(source) for row in rows]
+        if self._types.issuperset(map(type, values)) and self._fit(values):
+            return values
+        return [
+            None if value is None else self._one(value, number, misfits)
+            for number, value in enumerate(values)
+        ]
+
+    def _one(self, value: object, number: int, misfits: dict[int, dict[str, str]]) -> Any:  # noqa: ANN401  any JSON value
+        try:
+            return self._convert(value)
+        except (Misfit, RecursionError):
+            misfits.setdefault(number, {})[self.name] = text_of(value)
+            return None
+
+
+def _read_first(reader: Convert, convert: Convert, *, is_text: bool) -> Convert:
+    def take(value: Any) -> Any:  # noqa: ANN401  any JSON value
+        try:
+            return convert(reader(value))
+        except Misfit:
+            if is_text:  # a catalog may ask for the field as text, which takes everything
+                return convert(value)
+            raise
+
+    return take
+
+
+class RecordMaker:
     """Makes records of one stream out of rows.
 
     Args:
-        stream: its name, for messages.
         schema: of the record: selected properties only.
         key: property to column of the row where they differ, such as ``contact_id`` to ``id``.
         custom_fields: names of custom fields beyond ``cf_…``.
-        on_widened: called with the new schema before the first record that needs it.
     """
 
-    def __init__(
-        self,
-        stream: str,
-        schema: Schema,
-        *,
-        key: Mapping[str, str],
-        custom_fields: Iterable[str],
-        on_widened: Callable[[Schema], None],
-    ) -> None:
-        self._stream = stream
-        self._key = dict(key)
-        self._custom = frozenset(custom_fields)
-        self._on_widened = on_widened
-        self.schema = schema
-        self._narrow: Mapping[str, Schema] = schema["properties"]
-        self._compile()
+    def __init__(self, schema: Schema, *, key: Mapping[str, str], custom_fields: Collection[str]) -> None:
+        self.names = [name for name in schema["properties"] if name != MISFITS]
+        self.misfits: Counter[str] = Counter()
+        """How many values of each property did not fit, so far."""
+        self._columns = [
+            Column(
+                name,
+                (source := key.get(name, name)),
+                schema["properties"][name],
+                is_custom=source.startswith(CUSTOM_FIELD_PREFIX) or source in custom_fields,
+            )
+            for name in self.names
+        ]
 
-    def _compile(self) -> None:
-        self._fields: list[tuple[str, str, Callable[[Any], Any]]] = []
-        for name, schema in self.schema["properties"].items():
-            column = self._key.get(name, name)
-            take = self._taker(column, schema)
-            if schema is not self._narrow[name]:
-                # One value that had to be kept as text leaves the form of the others as it was.
-                take = _first_fitting(self._taker(column, self._narrow[name]), take)
-            self._fields.append((name, column, take))
-
-    def _taker(self, column: str, schema: Schema) -> Callable[[Any], Any]:
-        take = converter(schema)
-        read = READERS.get(column)
-        if read is None:
-            if not (column.startswith(CUSTOM_FIELD_PREFIX) or column in self._custom):
-                return take
-            read = option_value
-
-        def convert(value: Any) -> Any:  # noqa: ANN401  any JSON value
-            inner = read(value)
-            # What cannot be read that way is taken as it is, which fits only where text is admitted.
-            return take(value if inner is None else inner)
-
-        return convert
-
-    def shape(self, row: Row) -> dict[str, Any]:
-        """Return the record of a row: every selected property, null where the row has none."""
-        record: dict[str, Any] = {}
-        for name, column, convert in self._fields:
-            value = row.get(column)
-            if value is None:
-                record[name] = None
-                continue
-            try:
-                record[name] = convert(value)
-            except Misfit as misfit:
-                return self._after_widening(row, name, misfit)
-        return record
-
-    def _after_widening(self, row: Row, name: str, misfit: Misfit) -> dict[str, Any]:
-        logger.warning(
-            "%s: %s of contact %s does not fit its type and is kept as text; run discovery again to update the "
-            "catalog, or give its type in custom_fields",
-            self._stream,
-            name,
-            row.get("id"),
+    def make(self, rows: Sequence[Row]) -> list[Record]:
+        """Return the records of rows: every selected property, null where a row has none."""
+        misfits: dict[int, dict[str, str]] = {}
+        columns = [column.of(rows, misfits) for column in self._columns]
+        columns.append(
+            [misfits.get(number) for number in range(len(rows))] if misfits else [None] * len(rows)
         )
-        properties = self.schema["properties"]
-        self.schema = self.schema | {
-            "properties": properties | {name: widened(properties[name], misfit.path)}
-        }
-        self._compile()
-        self._on_widened(self.schema)
-        return self.shape(row)
+        for fields in misfits.values():
+            self.misfits.update(fields.keys())
+        names = (*self.names, MISFITS)
+        return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]

@@ -143,10 +143,11 @@ def test_a_read_in_full_marks_what_is_gone_in_postgresql_or_removes_it_as_the_lo
 
 @pytest.fixture
 def load(plugins, postgres, appcrm_sandbox_factory, tmp_path):
-    """`load(**settings)`: tap-appcrm, told so, into target-postgres; the sandbox, and what the tap wrote."""
+    """`load(catalog, odd, **settings)`: tap-appcrm into target-postgres; the sandbox, and what the tap wrote."""
 
-    def run(**settings):
+    def run(catalog=None, odd=None, **settings):
         crm = appcrm_sandbox_factory(contacts=CONTACTS)
+        crm.mutate(set=odd or {})
         reads, writes = tmp_path / "tap.json", tmp_path / "target.json"
         reads.write_text(json.dumps({"api_url": crm.url, "auth_token": crm.token, **settings}))
         writes.write_text(
@@ -163,8 +164,13 @@ def load(plugins, postgres, appcrm_sandbox_factory, tmp_path):
             )
         )
         loader = plugins / "loaders" / "target-postgres" / "venv" / "bin" / "target-postgres"
+        chosen = [] if catalog is None else ["--catalog", str(catalog)]
         read = subprocess.run(
-            [str(TAP), "--config", str(reads)], capture_output=True, text=True, check=True, timeout=60
+            [str(TAP), "--config", str(reads), *chosen],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
         )
         subprocess.run(
             [str(loader), "--config", str(writes)],
@@ -207,3 +213,55 @@ def test_a_stream_map_of_the_tap_names_the_table_and_leaves_out_what_is_nobody_e
         "SELECT column_name FROM information_schema.columns WHERE table_name = 'people'"
     )
     assert not {"email", "phones", "street"} & {name for [name] in columns}
+
+
+ODD_VALUES = {
+    "street": {"type": ["integer", "null"]},
+    "city": {"type": ["string", "null"], "format": "date-time"},
+    "state": {"type": ["number", "null"]},
+}
+
+
+def mistyped(tmp_path, crm):
+    """A catalog in which some columns have types that the CRM's values do not fit."""
+    settings = tmp_path / "discovery.json"
+    settings.write_text(json.dumps({"api_url": crm.url, "auth_token": crm.token}))
+    found = subprocess.run(
+        [str(TAP), "--config", str(settings), "--discover"],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    catalog = json.loads(found.stdout)
+    for entry in catalog["streams"]:
+        if entry["tap_stream_id"] == "contacts":
+            entry["schema"]["properties"] |= ODD_VALUES
+    path = tmp_path / "catalog.json"
+    path.write_text(json.dumps(catalog))
+    return path
+
+
+def test_values_of_a_wrong_type_stop_no_load_into_an_empty_table_or_one_that_exists(
+    load, postgres, tmp_path, appcrm_sandbox_factory
+):
+    catalog = mistyped(tmp_path, appcrm_sandbox_factory(contacts=1))
+    odd = {
+        "3": {"street": "3.5", "city": "-0001-11-30T00:00:00.000000Z", "state": "abc"},
+        "4": {"street": "12", "city": "0000-00-00", "state": "1.5"},
+        "5": {"street": "Rua\0 A", "city": "2026-01-05", "state": None},
+    }
+    warehouse = InPostgres(postgres)
+    for _ in ("empty", "there already"):
+        crm, said = load(catalog=catalog, odd=odd)
+        assert said.count('"type":"SCHEMA"') == 1
+        assert warehouse("SELECT count(*) FROM appcrm.contacts") == [[CONTACTS]]
+        rows = warehouse(
+            "SELECT id, street, city::text, state::float, _appcrm_misfits FROM appcrm.contacts WHERE id IN (3, 4, 5)"
+            " ORDER BY id"
+        )
+        assert rows == [
+            [3, None, None, None, {"street": "3.5", "city": odd["3"]["city"], "state": "abc"}],
+            [4, 12, None, 1.5, {"city": "0000-00-00"}],
+            [5, None, "2026-01-05 00:00:00", None, {"street": "Rua A"}],
+        ]
+        assert {contact["id"] for contact in crm.contacts()} == {
+            contact_id for [contact_id] in warehouse("SELECT id FROM appcrm.contacts")
+        }

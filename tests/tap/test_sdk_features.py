@@ -109,20 +109,60 @@ def test_about_tells_every_setting_and_marks_the_secret():
     )
 
 
-def test_a_page_of_values_that_do_not_fit_is_kept_and_every_record_is_valid(appcrm_sandbox_factory):
-    sandbox = appcrm_sandbox_factory(contacts=230)
-    config = config_of(sandbox)
+def wrongly_typed(config, **properties):
+    """A catalog of contacts in which some properties have other types than the CRM's values."""
     catalog = choose(discover(config), "contacts")
     for entry in catalog["streams"]:
         if entry["tap_stream_id"] == "contacts":
-            entry["schema"]["properties"]["city"] = {"type": ["integer", "null"]}
-    output = run(config, catalog=catalog)
-    validator = None
-    for message in output.messages:
-        if message["type"] == "SCHEMA":
-            Draft202012Validator.check_schema(message["schema"])
-            validator = Draft202012Validator(message["schema"])
-        elif message["type"] == "RECORD":
-            validator.validate(message["record"])
-    expected = {row["id"]: row["city"] for row in sandbox.contacts()}
-    assert {record["id"]: record["city"] for record in output.records()} == expected
+            entry["schema"]["properties"] |= properties
+    return catalog
+
+
+def test_values_that_do_not_fit_go_into_a_column_of_their_own_and_no_schema_changes(
+    appcrm_sandbox_factory, caplog
+):
+    sandbox = appcrm_sandbox_factory(contacts=230)
+    config = config_of(sandbox)
+    output = run(config, catalog=wrongly_typed(config, city={"type": ["integer", "null"]}))
+    [schema] = [message["schema"] for message in output.of_type("SCHEMA")]
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    for record in output.records():
+        validator.validate(record)
+    expected = {row["id"]: row["city"] and {"city": row["city"]} for row in sandbox.contacts()}
+    assert {record["id"]: record["_appcrm_misfits"] for record in output.records()} == expected
+    assert {record["city"] for record in output.records()} == {None}
+    count = sum(city is not None for city in expected.values())
+    [warning] = [message for message in caplog.messages if "do not fit" in message]
+    assert f"city ({count})" in warning
+    assert not any(row["city"] and row["city"] in warning for row in sandbox.contacts())
+
+
+def test_every_keyword_of_a_given_catalog_reaches_the_schema_message(appcrm_sandbox):
+    config = config_of(appcrm_sandbox)
+    given = {
+        "type": "string",
+        "x-sql-datatype": "text",
+        "x-mine": {"a": 1},
+        "$comment": "ours",
+        "maxLength": 90,
+    }
+    output = run(config, catalog=wrongly_typed(config, city=given))
+    [schema] = [message["schema"] for message in output.of_type("SCHEMA")]
+    assert schema["properties"]["city"] == given | {"type": ["string", "null"]}
+
+
+def test_characters_that_no_warehouse_can_hold_are_left_out_and_told_once(appcrm_sandbox, caplog):
+    appcrm_sandbox.mutate(set={"3": {"street": "Rua\0 A", "city": "\0"}, "4": {"street": "B\0"}})
+    output = run(config_of(appcrm_sandbox))
+    streets = {record["id"]: record["street"] for record in output.records()}
+    assert (streets[3], streets[4]) == ("Rua A", "B")
+    [warning] = [message for message in caplog.messages if "no warehouse can hold" in message]
+    assert "street (2), city (1)" in warning
+    assert "\0" not in warning
+
+
+def test_characters_that_no_warehouse_can_hold_are_left_out_of_mapped_records_too(appcrm_sandbox):
+    appcrm_sandbox.mutate(set={"3": {"street": "Rua\0 A"}})
+    output = run(config_of(appcrm_sandbox, stream_maps={"contacts": {"way": "street"}}))
+    assert {record["id"]: record["way"] for record in output.records()}[3] == "Rua A"

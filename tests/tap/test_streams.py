@@ -292,7 +292,9 @@ def test_an_incremental_read_goes_on_where_a_full_one_ended(appcrm_sandbox_facto
 def test_deselected_fields_are_neither_asked_for_nor_written(appcrm_sandbox_factory):
     sandbox, config, catalog = prepared(appcrm_sandbox_factory)
     output = run(config, catalog=choose(catalog, "contacts", only=["email", "cf_newsletter"]))
-    assert {tuple(record) for record in output.records()} == {("id", "email", "updated_at", "cf_newsletter")}
+    assert {tuple(record) for record in output.records()} == {
+        ("id", "email", "updated_at", "cf_newsletter", "_appcrm_misfits")
+    }
     assert output.of_type("SCHEMA")[0]["schema"]["properties"].keys() == output.records()[0].keys()
     assert {_select(request) for request in sandbox.log("list")} == {"id;updated_at;email;cf_newsletter"}
 
@@ -303,7 +305,7 @@ def test_a_refused_select_is_done_without(appcrm_sandbox_factory, status):
     sandbox.faults({"operation": "list", "query": "select=", "status": status})
     output = run(config, catalog=choose(catalog, "contacts", only=["email"]))
     assert sorted(output.ids()) == sorted(linked(sandbox))
-    assert set(output.records()[0]) == {"id", "updated_at", "email"}
+    assert set(output.records()[0]) == {"id", "updated_at", "email", "_appcrm_misfits"}
     assert len(sandbox.log()) <= 8 + (status == 500)
     assert "order_refused" not in output.state["bookmarks"]["contacts"]["appcrm"]
 
@@ -324,7 +326,7 @@ def test_a_sweep_does_without_a_refused_select(appcrm_sandbox_factory, status):
 def test_relations_and_computed_fields_are_asked_for_with_everything(appcrm_sandbox_factory, only):
     sandbox, config, catalog = prepared(appcrm_sandbox_factory)
     output = run(config, catalog=choose(catalog, "contacts", only=only))
-    assert set(output.records()[0]) == {"id", "updated_at", *only}
+    assert set(output.records()[0]) == {"id", "updated_at", "_appcrm_misfits", *only}
     assert {_select(request) for request in sandbox.log("list")} == {None}
 
 
