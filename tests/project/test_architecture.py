@@ -11,11 +11,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SINGER = {"singer_sdk", "meltano"}
-OURS = {"appcrm", "tap_appcrm", "target_appcrm", "appcrm_sandbox"}
+OURS = {"appcrm", "tap_appcrm", "target_appcrm", "appcrm_report", "appcrm_sandbox"}
 FORBIDDEN = {
     "appcrm": (OURS - {"appcrm"}) | SINGER,
-    "tap_appcrm": {"target_appcrm", "appcrm_sandbox", "requests", "urllib3"},
-    "target_appcrm": {"tap_appcrm", "appcrm_sandbox", "requests", "urllib3"},
+    "tap_appcrm": {"target_appcrm", "appcrm_report", "appcrm_sandbox", "requests", "urllib3"},
+    "target_appcrm": {"tap_appcrm", "appcrm_report", "appcrm_sandbox", "requests", "urllib3"},
+    "appcrm_report": (OURS - {"appcrm", "appcrm_report"}) | SINGER | {"requests", "urllib3"},
     "appcrm_sandbox": (OURS - {"appcrm_sandbox"}) | SINGER | {"requests"},
 }
 

@@ -1,0 +1,1 @@
+"""appcrm-report: what a run did or would do, as a page, as Markdown, or undone."""
