@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from singer_sdk.exceptions import InvalidJSONSchema, InvalidRecord
 from singer_sdk.sinks import BatchSink
 
-from target_appcrm.errors import InputError
-from target_appcrm.read.change import StreamSchema
-from target_appcrm.read.conformance import QuickValidator
+from target_appcrm.errors import Unwritable
+from target_appcrm.read.conformance import Conformance
+from target_appcrm.read.stream_schema import StreamSchema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,21 +37,15 @@ class ContactsSink(BatchSink):
         self._pipeline = target.pipeline
         source = target.source_of(stream_name)
         super().__init__(target, stream_name, schema, key_properties)
+        self._validates = bool(self.config.get("validate_records", True))
+        self._conformance = Conformance(self.schema)
         self.stream_schema = StreamSchema.make(
             stream_name, self.schema, self.key_properties, source.name, source.schema, source.key_properties
         )
 
     def get_validator(self) -> BaseJSONSchemaValidator | None:
-        """Return what checks records against the schema.
-
-        Raises:
-            InputError: the schema is none.
-        """
-        try:
-            thorough = super().get_validator()
-        except InvalidJSONSchema as error:
-            raise InputError(f"the SCHEMA of stream {self.stream_name} is no valid JSON Schema") from error
-        return None if thorough is None else QuickValidator(self.schema, thorough)
+        """Return none of the SDK's validators, which fetch what a schema refers to and may never end."""
+        return None
 
     @property
     def max_size(self) -> int:
@@ -60,7 +53,13 @@ class ContactsSink(BatchSink):
         return self.MAX_SIZE_DEFAULT
 
     def take(
-        self, record: dict[str, Any], original: Mapping[str, Any], *, chars: int, version: int | None
+        self,
+        record: dict[str, Any],
+        original: Mapping[str, Any],
+        *,
+        chars: int,
+        version: int | None,
+        refusal: Unwritable | None = None,
     ) -> None:
         """Hand one record over.
 
@@ -69,6 +68,7 @@ class ContactsSink(BatchSink):
             original: as it came in.
             chars: size of its line.
             version: of its table, where the tap sends one.
+            refusal: why it cannot be written, where that is known already.
         """
         self.tally_record_read()
         self.record_counter_metric.increment()
@@ -78,21 +78,17 @@ class ContactsSink(BatchSink):
             original,
             chars=chars,
             version=version,
-            refusal=self._refusal(record),
+            refusal=refusal or self._refusal(record),
         )
 
-    def _refusal(self, record: dict[str, Any]) -> str | None:
-        """Say why a record does not fit its schema or lacks its key; None where it does not."""
+    def _refusal(self, record: dict[str, Any]) -> Unwritable | None:
+        """Say why a record does not fit its schema or lacks its key; None where it does."""
+        cause = "does not fit its schema"
         missing = [name for name in self.key_properties if name not in record]
         if missing:
-            return f"it lacks its key property {', '.join(missing)}"
-        if self._validator is None:
-            return None
-        try:
-            self._validator.validate(record)
-        except InvalidRecord as error:
-            return f"it does not fit its schema: {error.error_message}"
-        return None
+            return Unwritable(f"it lacks its key property {', '.join(missing)}", cause=cause)
+        fault = self._conformance.fault(record) if self._validates else None
+        return None if fault is None else Unwritable(f"it does not fit its schema: {fault}", cause=cause)
 
     def process_record(self, record: dict[str, Any], context: dict[str, Any]) -> None:  # noqa: ARG002  the SDK's form
         """Hand over a record that came without its message."""

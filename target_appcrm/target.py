@@ -22,12 +22,19 @@ from appcrm.errors import AppcrmError, SettingsError
 from appcrm.private_file import check_writable
 from appcrm.settings import ApiSettings, from_environment
 from appcrm.version import VERSION
-from target_appcrm.errors import InputError, RecordBeforeSchema, RunIncomplete, StateLost, UnknownStream
+from target_appcrm.errors import (
+    InputError,
+    RecordBeforeSchema,
+    RunIncomplete,
+    StateLost,
+    UnknownStream,
+    Unwritable,
+)
 from target_appcrm.match.cache import ContactIndex
 from target_appcrm.match.lookup import Lookups
-from target_appcrm.read.change import STREAMS
 from target_appcrm.read.message_reader import LineReader
-from target_appcrm.read.stream_maps import computed, without_guesses
+from target_appcrm.read.stream_maps import apply_map, computed, without_guesses
+from target_appcrm.read.stream_schema import STREAMS
 from target_appcrm.report.receipts import ReceiptFile, utc_now
 from target_appcrm.report.rejects import RejectFile
 from target_appcrm.report.summary import Summary
@@ -248,12 +255,24 @@ class TargetAppcrm(Target):
                 f"line {self._reader.line_number} of the input is a RECORD of stream {stream} before its SCHEMA"
             )
         for stream_map in maps:
-            record = stream_map.transform(dict(original))
-            if record is None:
+            if isinstance(stream_map, RemoveRecordTransform):
                 continue
+            record, refusal = dict(original), None
+            try:
+                mapped = apply_map(stream_map, original)
+            except Unwritable as error:
+                refusal = error
+            else:
+                if mapped is None:
+                    continue
+                record = mapped
             sink = self._sinks_active[stream_map.stream_alias]
             sink.take(  # type: ignore[attr-defined]  # every sink is ours
-                record, original, chars=self._reader.line_chars, version=message_dict.get("version")
+                record,
+                original,
+                chars=self._reader.line_chars,
+                version=message_dict.get("version"),
+                refusal=refusal,
             )
         self._end_if_asked()
 

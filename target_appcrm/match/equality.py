@@ -15,6 +15,7 @@ from appcrm.contact import option_value, parse_timestamp
 TRUTHS: dict[Any, bool] = {"1": True, "true": True, "0": False, "false": False}
 _STARTS_AS_DATE = re.compile(r"\s*\d{4}-\d\d-\d\d", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,9})?", re.ASCII)
+_WHOLE = re.compile(r"\d+(?:\.0*)?", re.ASCII)
 _NOT_A_DIGIT = re.compile(r"[^0-9]")
 _LINE_END = re.compile(r"\r\n?")
 FEWEST_LOCAL_DIGITS = 8
@@ -23,6 +24,7 @@ CENT_DIGITS = 2
 LARGEST_EXPONENT = 15
 MOST_DIGITS = 400
 """Of a number that is written out: the largest float has 309."""
+MOST_ID_DIGITS = 19
 FLOAT_NOISE = Decimal("1e-12")
 
 
@@ -137,6 +139,14 @@ def as_number(value: object) -> Decimal | None:
     except InvalidOperation:
         return None
     return number if number.is_finite() else None
+
+
+def whole_number(value: object) -> int | None:
+    """Read a whole number that an id can be, whether it is written as one, as a float or as text."""
+    if isinstance(value, str) and not _WHOLE.fullmatch(value.strip()):
+        return None
+    text = number_text(value)
+    return int(text) if text is not None and len(text) <= MOST_ID_DIGITS and text.isdecimal() else None
 
 
 # Values of fields

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from appcrm.contact import as_id
 from target_appcrm.errors import Unwritable
 from target_appcrm.match.addresses import address_key, clean_address
-from target_appcrm.match.equality import key_bucket, key_text, phone_bucket, phone_key, same_key, same_number
+from target_appcrm.match.equality import (
+    key_bucket,
+    key_text,
+    phone_bucket,
+    phone_key,
+    same_key,
+    same_number,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -57,7 +64,7 @@ def key_values(field: str, row: Mapping[str, Any]) -> list[tuple[str, str]]:
         numbers = [phone.get("number") for phone in row.get("phones") or ()]
         return [(key, str(number).strip()) for number in numbers if (key := phone_key(number)) is not None]
     if field == ID:
-        number = as_id(row.get(ID))
+        number = whole_number(row.get(ID))
         return [] if number is None else [(str(number), str(number))]
     value = key_text(row.get(field))
     return [] if value is None else [(key_bucket(value), value)]

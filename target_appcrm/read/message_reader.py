@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import io
-import json
 import select
 import sys
 from collections import Counter
 from contextlib import nullcontext
-from decimal import Decimal
 from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 from singer_sdk.contrib.msgspec import MsgSpecReader, decoder
 
-from target_appcrm.errors import InputError
+from target_appcrm.errors import InputError, Unwritable
+from target_appcrm.read.limits import check_limits, loads_loosely
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +28,17 @@ REQUIRED_KEYS: dict[str, frozenset[str]] = {
 }
 
 
+BYTE_ORDER_MARK = "\ufeff"
+"""Windows' editors begin a file with it, and so does each of several that were joined."""
 IDLE_SECONDS = 0.5
 READ_BYTES = 1 << 16
+
+
+def _check_limits(message: dict[str, Any], which: str) -> None:
+    try:
+        check_limits(message)
+    except Unwritable as error:
+        raise InputError(f"{which} cannot be read: {error}") from None
 
 
 def _check_schema(message: dict[str, Any], of_stream: str) -> None:
@@ -77,6 +85,8 @@ class LineReader(MsgSpecReader):
         while line := self._next_line(lines):
             self.line_number += 1
             self.line_chars = len(line)
+            if line.startswith(BYTE_ORDER_MARK):
+                line = line.removeprefix(BYTE_ORDER_MARK)
             if not line.strip():
                 continue
             message = self.deserialize_json(line)
@@ -123,10 +133,10 @@ class LineReader(MsgSpecReader):
         """
         try:
             message: dict[str, Any] = decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-            # Python's own writers go beyond JSON (NaN, half of a character pair): the record is refused, not the run.
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError, ArithmeticError):
+            # What is beyond JSON refuses its record, not the run.
             try:
-                message = json.loads(line, parse_float=Decimal)
+                message = loads_loosely(line)
             except (ValueError, RecursionError):
                 # The cause would show the line.
                 raise InputError(f"line {self.line_number} of the input is not JSON") from None
@@ -144,6 +154,8 @@ class LineReader(MsgSpecReader):
             raise InputError(f"{where}, a {kind} message, lacks {', '.join(missing)}")
         if "stream" in message and not isinstance(message["stream"], str):
             raise InputError(f"{where}, a {kind} message, has a stream that is no text")
+        if kind != "RECORD":
+            _check_limits(message, f"{where}, a {kind} message,")
         if kind == "SCHEMA":
             _check_schema(message, f"{where}, the SCHEMA of {message['stream']},")
         if kind == "BATCH":

@@ -5,11 +5,54 @@ from __future__ import annotations
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 
+from simpleeval import InvalidExpression
+from singer_sdk.exceptions import MapExpressionError
+
+from target_appcrm.errors import Unwritable
+from target_appcrm.read.limits import check_limits
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from singer_sdk.mapper import StreamMap
+
+FAULTS_OF_DATA = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    InvalidExpression,
+    LookupError,
+    MapExpressionError,
+    MemoryError,
+    RuntimeError,
+    StopIteration,
+    TypeError,
+    ValueError,
+)
+"""What an expression of a user's raises on a value that it was not written for."""
+
 # The SDK takes the type of these from the expression itself, and of no others.
 _TYPED = ("float(", "int(", "str(", "bool(", "json.dumps(", "datetime.")
+
+
+def apply_map(stream_map: StreamMap, record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a record after its stream's map; None where the map leaves it out.
+
+    Raises:
+        Unwritable: the record holds what cannot be worked on, or the map fails on it.
+    """
+    check_limits(record)
+    try:
+        mapped: dict[str, Any] | None = stream_map.transform(dict(record))
+    except FAULTS_OF_DATA as error:
+        raise Unwritable(
+            f"stream_maps fails on this record ({type(error).__name__}: {error}); "
+            "write the expression so that it takes every value that comes",
+            cause=f"stream_maps fails on it ({type(error).__name__})",
+        ) from error
+    if mapped is not None:
+        check_limits(mapped)
+    return mapped
 
 
 def computed(stream_maps: Mapping[str, Any], stream: str, alias: str) -> dict[str, str]:

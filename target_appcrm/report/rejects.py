@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import msgspec
 
-    from target_appcrm.read.change import StreamSchema
+    from target_appcrm.read.stream_schema import StreamSchema
 
 
 class RejectFile:

@@ -20,7 +20,7 @@ from appcrm.errors import (
     Unauthenticated,
 )
 from target_appcrm.errors import RunIncomplete
-from target_appcrm.read.change import CONTACTS
+from target_appcrm.read.stream_schema import CONTACTS
 from target_appcrm.report.private_file import KeptLines, encode_line
 from target_appcrm.report.receipts import Receipt, shown_id
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from appcrm.client import Client
     from target_appcrm.match.lookup import Lookups
-    from target_appcrm.read.change import StreamSchema
+    from target_appcrm.read.stream_schema import StreamSchema
     from target_appcrm.report.private_file import Place
     from target_appcrm.report.receipts import ReceiptFile
     from target_appcrm.report.rejects import RejectFile

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from target_appcrm.errors import Unwritable
 from target_appcrm.match.costs import VALUES_PER_SEARCH
-from target_appcrm.read.change import CONTACTS, key_of, read_change
+from target_appcrm.read.change import key_of, read_change, unknown_fields_warning
+from target_appcrm.read.stream_schema import CONTACTS
 from target_appcrm.state import SECONDS_BETWEEN_STATES
 from target_appcrm.write.record_processor import Stopping
 from target_appcrm.write.records_by_contact import Item, chains_of
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from target_appcrm.match.lookup import Lookups
     from target_appcrm.match.lookup_result import Found
-    from target_appcrm.read.change import StreamSchema
+    from target_appcrm.read.stream_schema import StreamSchema
     from target_appcrm.report.summary import Summary
     from target_appcrm.settings import TargetSettings
     from target_appcrm.state import States
@@ -83,7 +84,7 @@ class Pipeline:
         *,
         chars: int = 0,
         version: int | None = None,
-        refusal: str | None = None,
+        refusal: Unwritable | None = None,
     ) -> None:
         """Take one record in; now and then this hands a chunk over, once the one before it is written.
 
@@ -109,7 +110,7 @@ class Pipeline:
         item = Item(self._count, stream, original, None, key_of(record, stream), version)
         try:
             if refusal is not None:
-                raise Unwritable(refusal, cause="does not fit its schema")  # noqa: TRY301  one way to refuse
+                raise refusal
             item.change = read_change(record, stream, self._settings)
         except Unwritable as error:
             self._applier.reject(item, error, [])
@@ -151,10 +152,7 @@ class Pipeline:
         new = [name for name in names if name not in self._warned_fields]
         if new:
             self._warned_fields.update(new)
-            logger.warning(
-                "Not sent, because the CRM's contacts have no such fields: %s. Name a custom field in custom_fields",
-                ", ".join(sorted(new)),
-            )
+            logger.warning("%s", unknown_fields_warning(new, self._settings))
 
     def _warn_where_keyless(self, item: Item) -> None:
         change = item.change

@@ -16,7 +16,7 @@ from appcrm.errors import (
 from target_appcrm.errors import RunStopped, Unwritable
 from target_appcrm.match.addresses import address_key
 from target_appcrm.match.keys import EMAIL, resolve
-from target_appcrm.read.change import CONTACTS
+from target_appcrm.read.stream_schema import CONTACTS
 from target_appcrm.report.receipts import Outcome, Receipt
 from target_appcrm.write.email_swap import Move, are_handed_over, next_of
 from target_appcrm.write.refusals import refused

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from target_appcrm.match.lookup_result import Found
-    from target_appcrm.read.change import Change, StreamSchema
+    from target_appcrm.read.change import Change
+    from target_appcrm.read.stream_schema import StreamSchema
 
 
 class Item(msgspec.Struct):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from appcrm.contact import is_custom_field
 from target_appcrm.errors import Unwritable
 from target_appcrm.match.keys import resolve
-from target_appcrm.read.change import CONTACT_ASSOCIATIONS
+from target_appcrm.read.stream_schema import CONTACT_ASSOCIATIONS
 from target_appcrm.report.receipts import Receipt, shown_id
 from target_appcrm.write.answers import Answers
 from target_appcrm.write.association_calls import Links
