@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import Stream, metrics
@@ -55,6 +56,11 @@ class AppcrmStream(Stream):
 
     def get_replication_key_signpost(self, context: types.Context | None = None) -> None:
         """None: the bookmark comes from the data, never from this machine's clock."""
+
+    def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:  # noqa: ANN401  the SDK's
+        """Log what the SDK tells, but for errors: the command says in one sentence what was wrong."""
+        if level < logging.ERROR:
+            super().log(message, *args, level=level, **kwargs)
 
     def get_records(self, context: types.Context | None) -> Iterable[dict[str, Any]]:
         """Yield records without writing any message."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
+import os
 import sys
 from functools import cached_property
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from singer_sdk import Tap
@@ -29,7 +32,7 @@ from tap_appcrm.output.receipt import Receipt, write_receipts
 from tap_appcrm.replication.deferred_associations import stand_together
 from tap_appcrm.replication.inline_associations import Companion
 from tap_appcrm.settings import CONFIG_SCHEMA, STREAM_ORDER, TapSettings, api_settings, setting_error
-from tap_appcrm.source.thread_pool import Stop, Workers
+from tap_appcrm.source.thread_pool import Stop, Terminated, Workers
 from tap_appcrm.state import bookmarks_of
 from tap_appcrm.streams import AppcrmStream, ContactAssociationsStream, ContactsStream
 
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from tap_appcrm.replication.replication import Reading
 
 TEST_TRIES = 3
+LOG_CONFIG_VARIABLE = "SINGER_SDK_LOG_CONFIG"
 
 
 class TapAppcrm(Tap):
@@ -69,11 +73,14 @@ class TapAppcrm(Tap):
 
     def __init__(self, *, catalog: Any = None, **options: Any) -> None:  # noqa: ANN401  the SDK's own signature
         self.stop = Stop()
-        self._was_told = False
+        self.signal_number: int | None = None
+        """The signal that asked the run to end."""
         self.receipts: list[Receipt] = []
         self.given_schemas = schemas_of(catalog)
         """Stream to the schema of the given catalog as it stands there: the SDK's own copy knows fewer keywords."""
         super().__init__(catalog=catalog, **options)
+        if not self.logger.isEnabledFor(logging.DEBUG) and LOG_CONFIG_VARIABLE not in os.environ:
+            self.metrics_logger.setLevel(logging.WARNING)  # METRIC lines only where they are asked for
 
     # Settings
 
@@ -209,25 +216,29 @@ class TapAppcrm(Tap):
         """
         super().load_state({**state, "bookmarks": bookmarks_of(state, STREAM_ORDER)})
 
-    def write_receipts(self) -> None:
-        """Write what is known of each stream so far, where a setting says to."""
+    def write_receipts(self, closed: Receipt | None = None) -> None:
+        """Write what is known of each stream so far, where a setting says to.
+
+        Args:
+            closed: the receipt that is complete now; all that a device or FIFO, which cannot be replaced, is given.
+        """
         if self.settings.receipt_path:
-            write_receipts(self.settings.receipt_path, self.receipts)
+            write_receipts(self.settings.receipt_path, self.receipts, closed)
 
     # The process
 
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002  the signal module's
         """Ask the run to end where output and state are whole; a second signal ends it at once."""
-        if self._was_told:
+        if self.signal_number is not None:
             raise SystemExit(128 + signum)
-        self._was_told = True
-        self.logger.info("Told to end; writing the state first")
+        self.signal_number = signum
+        self.logger.info("Signal received: writing state, then exiting")
         self.stop.tell(signum)
 
     @classmethod
     def get_singer_command(cls) -> click.Command:
         """Return the command line."""
-        return Command.around(super().get_singer_command(), cls.logger)
+        return Command.around(super().get_singer_command())
 
     @classmethod
     def invoke(  # type: ignore[override]  # as the SDK's own class does
@@ -240,7 +251,9 @@ class TapAppcrm(Tap):
         catalog: IO[str] | None = None,
     ) -> None:
         """Read the selected streams."""
-        super(Tap, cls).invoke(about=about, about_format=about_format)
+        if about:
+            cls.print_about(about_format)
+            return
         cls.logger.info("%s v%s", cls.name, VERSION)
         config = config or _ConfigInput()
         tap = cls(
@@ -250,18 +263,36 @@ class TapAppcrm(Tap):
             catalog=None if catalog is None else read_catalog(catalog),
         )
         tap.tell_of_empty_selection()
-        tap.sync_all()
-        sys.stdout.flush()
+        tap.run()
+
+    def run(self) -> None:
+        """Read the selected streams, one after another.
+
+        Raises:
+            Terminated: a signal asked the run to end; where output was gone before the state was written, the error
+                that showed it is its cause.
+        """
+        try:
+            self.sync_all()
+            sys.stdout.flush()
+        except OSError as error:
+            # Whoever stops a pipeline stops the loader too, so its end of the pipe may be gone first.
+            if self.signal_number is None:
+                raise
+            raise Terminated(128 + self.signal_number) from error
 
     @classmethod
-    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> _ConfigInput:
+    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> _ConfigInput:  # noqa: ARG003  click's own
         """Read the settings from files and the environment."""
-        try:
-            return super().cb_config(ctx, param, value)
-        except FileNotFoundError as error:
-            raise InputError(f"--config: {error}") from error
-        except (OSError, ValueError, TypeError) as error:
-            raise InputError(f"--config: {', '.join(value)} cannot be read as a JSON object") from error
+        config: dict[str, Any] = {}
+        for path in value:
+            if path != "ENV":
+                try:
+                    with Path(path).open("rb") as file:
+                        config |= read_json(file, "config")
+                except OSError as error:
+                    raise InputError(f"--config: {path} cannot be read ({error.strerror})") from error
+        return _ConfigInput(config=config, parse_env="ENV" in value)
 
     @classmethod
     def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
@@ -301,19 +332,41 @@ def what_is_wrong(error: AppcrmError) -> str:
     return "The API could not be tried"
 
 
-def read_json(file: IO[str], what: str) -> dict[str, Any]:
+def read_json(file: IO[Any], what: str) -> dict[str, Any]:
     """Read a JSON object from a file of the command line.
 
     Raises:
-        InputError: it holds something else.
+        InputError: it holds something else; the message says what to do.
     """
+    name = getattr(file, "name", "the file")
+    raw = getattr(file, "buffer", file).read()
     try:
-        content = json.load(file)
+        text = raw.decode("utf-8-sig").strip() if isinstance(raw, bytes) else raw.lstrip("\ufeff").strip()
+    except UnicodeDecodeError:
+        _refuse(what, name)
+    if not text:
+        remedy = " Leave out --state to read everything" if what == "state" else ""
+        raise InputError(f"--{what}: {name} is empty.{remedy}")
+    try:
+        content = json.loads(text)
+    except RecursionError:
+        _refuse(what, name)
     except ValueError:
-        _refuse(what, file)
+        if what == "state" and _is_object(text.splitlines()[-1]):
+            raise InputError(
+                f"--state: {name} holds several lines; a state is one: take the last line (tail -n 1)"
+            ) from None
+        _refuse(what, name)
     if not isinstance(content, dict):
-        _refuse(what, file)
+        _refuse(what, name)
     return content
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def read_catalog(file: IO[str]) -> dict[str, Any]:
@@ -325,10 +378,10 @@ def read_catalog(file: IO[str]) -> dict[str, Any]:
     content = read_json(file, "catalog")
     try:
         if not isinstance(content.get("streams"), list):
-            _refuse("catalog", file)
+            _refuse("catalog", getattr(file, "name", "the file"))
         Catalog.from_dict(content)
     except (KeyError, TypeError, AttributeError, ValueError):
-        _refuse("catalog", file)
+        _refuse("catalog", getattr(file, "name", "the file"))
     return content
 
 
@@ -342,5 +395,5 @@ def schemas_of(catalog: object) -> dict[str, dict[str, Any]]:
     }
 
 
-def _refuse(what: str, file: IO[str]) -> NoReturn:
-    raise InputError(f"--{what}: {file.name} is not a {what} in JSON")
+def _refuse(what: str, name: str) -> NoReturn:
+    raise InputError(f"--{what}: {name} is not a {what} in JSON")

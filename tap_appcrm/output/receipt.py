@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from appcrm.private_file import replace_private
+from appcrm.private_file import check_writable, replace_private
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
+
+SETTING = "receipt_path"
 
 
-class Receipt(msgspec.Struct):
+@dataclass
+class Receipt:
     """One stream of one run; the contract names the fields."""
 
     stream: str
@@ -30,13 +33,24 @@ class Receipt(msgspec.Struct):
     bookmark_after: str | None = None
 
 
-def write_receipts(path: str, receipts: Iterable[Receipt]) -> None:
-    """Write JSON Lines, one object for each stream; the file is there whole or not at all.
+def write_receipts(path: str, receipts: Sequence[Receipt], closed: Receipt | None) -> None:
+    """Write JSON Lines, one object for each stream; the file is there whole or as it was before.
+
+    A device or a FIFO is written through: it is given each receipt once, when its stream ends.
+
+    Args:
+        path: of the file.
+        receipts: of all streams so far.
+        closed: the one whose stream ends now, if any does.
 
     Raises:
         SettingsError: the file cannot be written.
     """
-    lines = "".join(
-        json.dumps(msgspec.structs.asdict(receipt), ensure_ascii=False) + "\n" for receipt in receipts
-    )
-    replace_private(path, lines.encode(), "receipt_path")
+    place = Path(path)
+    chosen = receipts
+    if place.is_fifo() or place.is_char_device():
+        check_writable(path, SETTING)
+        chosen = [] if closed is None else [closed]
+    if chosen:
+        lines = "".join(json.dumps(asdict(receipt), ensure_ascii=False) + "\n" for receipt in chosen)
+        replace_private(path, lines.encode(), SETTING)

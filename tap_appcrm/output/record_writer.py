@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from singer_sdk.helpers._util import utc_now
+from singer_sdk.exceptions import MapExpressionError
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib import RecordMessage
 
+from appcrm.errors import AppcrmError
 from tap_appcrm.output.message_writer import BufferedWriter
 
 if TYPE_CHECKING:
@@ -25,6 +27,14 @@ ENCODER = msgspec.json.Encoder()
 
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 """Characters that no warehouse text can hold: NUL, and halves of a pair that has no other half."""
+
+
+MAP_FAILURES = (ArithmeticError, AttributeError, LookupError, MapExpressionError, TypeError, ValueError)
+"""What an expression raises on data that it was not written for."""
+
+
+class MapFailed(AppcrmError):
+    """A stream map that fails on a record."""
 
 
 class RecordWriter:
@@ -57,14 +67,14 @@ class RecordWriter:
             for message in self._messages(records, maps):
                 writer.write_message(message)
             return []
-        mapped = (maps[0].transform(record) for record in records)
+        mapped = (self._mapped(maps[0], record) for record in records)
         return [record for record in mapped if record is not None]
 
     def _lines(self, records: list[Record], stream_map: StreamMap) -> bytes:
         """Encode a page: JSON holds no bare line end, so the envelope can be put around each line afterwards."""
         stream = ENCODER.encode(stream_map.stream_alias)
         begin = b'{"type":"RECORD","stream":' + stream + b',"record":'
-        end = b',"time_extracted":' + ENCODER.encode(utc_now().isoformat())
+        end = b',"time_extracted":' + ENCODER.encode(datetime.now(timezone.utc).isoformat())
         if self._stream.table_version is not None:
             end += b',"version":%d' % self._stream.table_version
         end += b"}\n"
@@ -89,11 +99,23 @@ class RecordWriter:
                     record[name] = storable
                     self.cleaned[name] += 1
 
+    def _mapped(self, stream_map: StreamMap, record: Record) -> Record | None:
+        try:
+            return stream_map.transform(record)
+        except MAP_FAILURES as error:
+            place = next(
+                (f"id {record[key]}" for key in self._stream.primary_keys or () if key in record), ""
+            )
+            raise MapFailed(
+                f"stream_maps: the map of {self._stream.name} fails on the record of {place} "
+                f"({type(error).__name__}): let its expressions take null and empty values too"
+            ) from error
+
     def _messages(self, records: Iterable[Record], maps: list[StreamMap]) -> Iterable[RecordMessage]:
-        extracted_at = utc_now()
+        extracted_at = datetime.now(timezone.utc)
         for record in records:
             for stream_map in maps:
-                mapped = stream_map.transform(record)
+                mapped = self._mapped(stream_map, record)
                 if mapped is not None:
                     yield RecordMessage(
                         stream=stream_map.stream_alias,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import ExitStack
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from appcrm.contact import format_timestamp
-from appcrm.errors import AppcrmError, SettingsError
+from appcrm.errors import SettingsError
+from appcrm.text import counted, printable
 from tap_appcrm.output.progress_bar import Progress
 from tap_appcrm.output.receipt import Receipt
 from tap_appcrm.output.record_writer import RecordWriter
@@ -17,7 +19,6 @@ from tap_appcrm.replication.deletes import Gone
 from tap_appcrm.replication.read_context import Rows
 from tap_appcrm.source.list_source import ApiSource
 from tap_appcrm.source.records import MISFITS
-from tap_appcrm.source.thread_pool import Terminated
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -34,6 +35,8 @@ SECONDS_BETWEEN_STATES = 30.0
 DELETED_AT = "_sdc_deleted_at"
 
 logger = logging.getLogger("tap-appcrm")
+summary = logging.getLogger("tap-appcrm.summary")
+"""Shown at every log level: the command sets it so."""
 
 
 class StreamSync:
@@ -66,12 +69,15 @@ class StreamSync:
         """Yield batches of records, after their messages were written."""
         reading, stream = self._reading, self._stream
         requests_before = self._tap.client.requests_sent
-        began = time.monotonic()
         already = reading.resumed
         progress = Progress(stream.name, 0 if already is None else already.total or 0)
-        stream.begin_version(reading)
-        self.companion = stream.tap.companion_of(stream, reading, writes=self._writes)
-        try:
+        # Each of these happens whatever comes, also where one before it fails: the last first.
+        with ExitStack() as at_end:
+            at_end.callback(self._close_receipt, requests_before, time.monotonic())
+            at_end.callback(self._save_what_is_whole)
+            at_end.callback(progress.close)
+            stream.begin_version(reading)
+            self.companion = stream.tap.companion_of(stream, reading, writes=self._writes)
             for step in reading.steps():
                 if isinstance(step, Checkpoint):
                     self._checkpoint()
@@ -86,18 +92,14 @@ class StreamSync:
                 self._is_clean = True
             self._end()
             self.receipt.complete = True
-        except Terminated:
-            if self._is_clean and self._writes:
-                self._save()
-            raise
-        except AppcrmError:
-            # What was handed out is known from now on: a contact among it that goes becomes a tombstone.
-            if self._is_clean and self._writes and self._records_since_state:
-                self._save()
-            raise
-        finally:
-            progress.close()
-            self._close_receipt(requests_before, time.monotonic() - began)
+
+    def _save_what_is_whole(self) -> None:
+        """Let the state say what was written, where a run ends before its end.
+
+        A contact among what was handed out that goes before the next run becomes a tombstone.
+        """
+        if self._is_clean and self._writes and not self.receipt.complete:
+            self._save()
 
     def _rows(self, step: Rows | Gone) -> Iterator[list[Row]]:
         if isinstance(step, Gone):
@@ -149,8 +151,9 @@ class StreamSync:
             self.companion.finish()
         self._save()
 
-    def _close_receipt(self, requests_before: int, seconds: float) -> None:
+    def _close_receipt(self, requests_before: int, began: float) -> None:
         receipt, run = self.receipt, self._reading.run
+        seconds = time.monotonic() - began
         receipt.ended_at = now_text()
         receipt.requests = self._tap.client.requests_sent - requests_before
         receipt.records = self.writer.records
@@ -158,20 +161,20 @@ class StreamSync:
         receipt.total = run.total
         receipt.repaired = run.repaired
         receipt.bookmark_after = self._reading.state.bookmark if receipt.complete else receipt.bookmark_before
-        self._tap.write_receipts()
         self._warn_of_values()
         self._stream.log_requests(receipt.requests)
-        logger.info(
-            "%s: %d records of %d contacts, %s in the CRM, %d requests, %d repaired, %.1f s%s",
+        summary.info(
+            "%s: %s of %s, %s in the CRM, %s, %d repaired, %.1f s%s",
             self._stream.name,
-            receipt.records,
-            receipt.distinct_ids,
+            counted(receipt.records, "record"),
+            counted(receipt.distinct_ids, "contact"),
             "an unknown number" if run.total is None else run.total,
-            receipt.requests,
+            counted(receipt.requests, "request"),
             receipt.repaired,
             seconds,
             "" if receipt.complete else ": NOT COMPLETE",
         )
+        self._tap.write_receipts(closed=receipt)
 
     def _warn_of_values(self) -> None:
         """Say once which fields held values that did not fit, or characters that no warehouse can hold."""
@@ -193,7 +196,7 @@ class StreamSync:
 
 def _told(counts: Counter[str]) -> str:
     """Write fields with how often each was met, the most frequent first."""
-    return ", ".join(f"{name} ({count})" for name, count in counts.most_common())
+    return ", ".join(f"{printable(name)} ({count})" for name, count in counts.most_common())
 
 
 def now_text() -> str:
