@@ -115,7 +115,7 @@ def sentences_of(error: BaseException) -> Iterator[str]:
             yield f"{told}: the state is written, and the next run goes on from it"
         else:
             yield f"{told}: the loader was gone before the state was written; the next run goes on from the last kept"
-    elif isinstance(error, SystemExit):
+    elif isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
         return
     elif isinstance(error, (KeyboardInterrupt, click.Abort)):
         yield "Stopped by you, before anything was read"
