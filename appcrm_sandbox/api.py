@@ -189,7 +189,7 @@ class Api:
     def _associate(self, method: str) -> Callable[[Request], Reply]:
         def handle(request: Request) -> Reply:
             resource = RESOURCES[request.call.resource]
-            self.writer.associate(resource, request.call.record_id, request.body, method)
+            self.writer.associate(resource, request.call.record_id, request.body, method, request.query)
             return self._record(request, 200, resource, request.call.record_id)
 
         return handle

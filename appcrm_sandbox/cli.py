@@ -125,6 +125,12 @@ def make_parser() -> argparse.ArgumentParser:
         default=None,
         help="refuse a phone that another contact has (default yes)",
     )
+    add(
+        "--phone-prefix",
+        action=flag,
+        default=None,
+        help="a phone without a calling prefix gets its country's or is refused (default yes)",
+    )
     add("--list-associations", action=flag, default=None, help="honour with= on lists (default yes)")
     add(
         "--show-activities",
@@ -136,7 +142,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--attach-by-domain",
         action=flag,
         default=None,
-        help="a new contact gets the company of its e-mail domain (default yes)",
+        help="a new contact gets the companies of its e-mail domain (default yes)",
     )
     add("--log-requests", action=flag, default=None, help="one line a request on standard error (default no)")
     add("--search-in", choices=CHOICES["search_in"], help="the search operator `in` (default supported)")

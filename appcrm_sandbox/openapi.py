@@ -39,6 +39,7 @@ _STATUSES = {
     "409": "Already attached, or an unknown kind of association",
     "419": "Referer or Origin was sent, so that a CSRF token would be needed",
     "422": "The body or the query was refused",
+    "500": "What no check stops and the database cannot do, such as an integer beyond 32 bits",
     "429": "Too many requests; Retry-After says how long to wait",
 }
 _SINGULAR = {
@@ -78,10 +79,10 @@ def describe(fields: Mapping[str, CustomField], server: str) -> Document:
 def _resource_paths(resource: Resource) -> Document:
     name, one_of = resource.name, _SINGULAR[resource.name]
     shown, written = ref(f"{name}_shown"), ref(f"{name}_written")
-    # A contact's first name is asked for on update too; a neighbour keeps what it is not told.
-    changed = written if resource is CONTACTS else ref(f"{name}_changed")
+    # AppCRM 1.1 asks for a contact's first name on update too; otherwise a record keeps what it is not told.
+    changed = ref(f"{name}_changed")
     paged = {"200": _page_of(shown), "403": ref("refused"), "422": ref("invalid")}
-    written_to = {"400": ref("message"), "422": ref("invalid")}
+    written_to = {"400": ref("message"), "422": ref("invalid"), "500": ref("message")}
     gone = {"404": ref("message"), "403": ref("refused")}
     queries = ("with",) if resource is CONTACTS else ()
     one = [_record_id()]
@@ -111,7 +112,6 @@ def _resource_paths(resource: Resource) -> Document:
                 f"Update {one_of}",
                 {"200": shown, **gone, **written_to},
                 body=changed,
-                body_required=resource is CONTACTS,
             ),
             "delete": _operation(name, f"Move {one_of} to the trash", {"204": None, **gone}),
         },

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from appcrm_sandbox.phone_numbers import LONGEST_NUMBER, PHONE_TYPES
 from appcrm_sandbox.render import COUNTS
-from appcrm_sandbox.schema import CONTACT_DATES, CONTACTS, RESOURCES, STAMPS, CustomField, Resource
-from appcrm_sandbox.validate import PHONE_TYPES
+from appcrm_sandbox.schema import CONTACT_DATES, CONTACTS, LINKS, RESOURCES, STAMPS, CustomField, Resource
+from appcrm_sandbox.validate import BIGGEST_INTEGER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,18 +20,32 @@ _TYPES: dict[str, Document] = {
     "email": {"anyOf": [{"type": "string", "maxLength": 191, "format": "email"}, {"enum": ["", None]}]},
     "url": {"anyOf": [{"type": "string", "maxLength": 191, "pattern": "^https?://"}, {"enum": ["", None]}]},
     "integer": {
-        "anyOf": [{"type": ["integer", "null"]}, {"type": "string", "pattern": "^(-?[0-9]{1,18})?$"}]
+        "anyOf": [
+            {"type": ["integer", "null"], "minimum": -BIGGEST_INTEGER, "maximum": BIGGEST_INTEGER},
+            {"type": "string", "pattern": "^(-?[0-9]{1,9})?$"},
+        ]
     },
-    "decimal": {"anyOf": [{"type": ["number", "null"]}, {"type": "string"}]},
+    "decimal": {
+        "anyOf": [
+            {"type": ["number", "null"], "minimum": 0, "description": "at most 3 decimals"},
+            {"type": "string", "pattern": r"^([0-9]{1,12}(\.[0-9]{1,3})?)?$"},
+        ]
+    },
     "boolean": {"enum": [True, False, 1, 0, "1", "0", "true", "false", None]},
-    "date": {"type": ["string", "null"], "format": "date"},
+    "date": {
+        "type": ["string", "null"],
+        "description": "YYYY-MM-DD; of an ISO timestamp the day is taken",
+        "examples": ["2026-01-23"],
+    },
     "date-time": {
         "type": ["string", "null"],
-        "description": "YYYY-MM-DD HH:MM:SS, in UTC",
+        "description": "YYYY-MM-DD HH:MM:SS in UTC, or an ISO timestamp",
         "examples": ["2026-01-23 04:58:56"],
     },
-    "select": {"type": ["integer", "null"], "description": "an option's id"},
-    "multi-select": {"type": "array", "items": {"type": "integer"}, "description": "option ids"},
+}
+_OPTION_KINDS = {
+    "select": "an option's id, or a label: an unknown one makes an option. Null is ignored",
+    "multi-select": "option ids or labels: an unknown label makes an option. Null is ignored",
 }
 _SHOWN_TYPES: dict[str, Document] = {
     **{kind: {"type": ["string", "null"]} for kind in ("text", "textarea", "email", "url")},
@@ -41,7 +56,11 @@ _SHOWN_TYPES: dict[str, Document] = {
 _REFERENCE: Document = {"anyOf": [{"type": ["integer", "null"], "minimum": 1}, {"type": "string"}]}
 _REFERENCE_SHOWN: Document = {"type": ["integer", "null"]}
 _MOMENT: Document = {"type": ["string", "null"], "examples": ["2026-01-23T04:58:56.000000Z"]}
-_IDS: Document = {"type": ["array", "null"], "items": {"type": "integer", "minimum": 1}}
+_LINKED: Document = {
+    "type": ["array", "null"],
+    "items": {"type": ["number", "string"]},
+    "description": "ids, or names; what is not there or may not be seen is dropped",
+}
 _NAMED: Document = {
     "type": ["object", "null"],
     "required": ["id"],
@@ -71,14 +90,13 @@ def make_schemas(fields: Mapping[str, CustomField]) -> Document:
         },
         "links": {
             "type": "object",
-            "properties": {"companies": _IDS, "deals": _IDS, "activities": _IDS},
+            "properties": dict.fromkeys(LINKS["contacts"], _LINKED),
             "additionalProperties": False,
         },
     }
     for resource in RESOURCES.values():
         schemas[f"{resource.name}_written"] = _written(resource, fields)
-        if resource is not CONTACTS:
-            schemas[f"{resource.name}_changed"] = {**schemas[f"{resource.name}_written"], "required": []}
+        schemas[f"{resource.name}_changed"] = {**schemas[f"{resource.name}_written"], "required": []}
         schemas[f"{resource.name}_shown"] = _shown(resource, fields)
     return schemas
 
@@ -89,12 +107,17 @@ def _written(resource: Resource, fields: Mapping[str, CustomField]) -> Document:
         properties[name] = {"allOf": [properties[name], {"not": {"enum": ["", None]}}]}
     if resource is CONTACTS:
         phone = {
-            "type": "object",
-            "required": ["number"],
-            "properties": {
-                "number": {"type": "string", "minLength": 1, "maxLength": 191},
-                "type": {"enum": [*PHONE_TYPES, "", None]},
-            },
+            "anyOf": [
+                {
+                    "type": "object",
+                    "properties": {
+                        "number": {"type": ["string", "null"], "maxLength": LONGEST_NUMBER},
+                        "type": {"description": f"{', '.join(PHONE_TYPES)}; anything else is mobile"},
+                    },
+                },
+                {"type": ["string", "null"], "description": "number, or number|type"},
+            ],
+            "description": "without a calling prefix the country's is put in front; empty numbers are dropped",
         }
         properties |= {
             "phones": {"type": ["array", "null"], "items": phone},
@@ -102,20 +125,21 @@ def _written(resource: Resource, fields: Mapping[str, CustomField]) -> Document:
                 "type": ["array", "null"],
                 "items": {"type": "string", "minLength": 1, "maxLength": 191},
             },
-            "companies": _IDS,
-            "deals": _IDS,
         }
         properties |= {field.name: _field_written(field) for field in fields.values()}
+    properties |= dict.fromkeys(LINKS[resource.name], _LINKED)
     return {"type": "object", "required": list(resource.required), "properties": properties}
 
 
 def _field_written(field: CustomField) -> Document:
+    if field.kind not in _OPTION_KINDS:
+        return _TYPES[field.kind]
     ids = [number for number, _label in field.options]
+    option: Document = {"anyOf": [{"enum": ids}, {"type": "string", "minLength": 1, "maxLength": 191}]}
+    said = {"description": _OPTION_KINDS[field.kind]}
     if field.kind == "select":
-        return {"enum": [*ids, None]}
-    if field.kind == "multi-select":
-        return {"type": ["array", "null"], "items": {"enum": ids}}
-    return _TYPES[field.kind]
+        return {"anyOf": [option, {"enum": ["", None]}], **said}
+    return {"anyOf": [{"type": "array", "items": option}, {"enum": ["", None]}], **said}
 
 
 def _shown(resource: Resource, fields: Mapping[str, CustomField]) -> Document:

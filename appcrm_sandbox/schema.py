@@ -221,6 +221,8 @@ ACTIVITIES = Resource(
 )
 NEIGHBOURS = {resource.name: resource for resource in (COMPANIES, DEALS, ACTIVITIES)}
 RESOURCES = {"contacts": CONTACTS, **NEIGHBOURS}
+# What each resource may be associated with.
+LINKS = {name: tuple(other for other in RESOURCES if other != name) for name in RESOURCES}
 
 # Ties of the ordered column fall into one of these orders. Each is a bijection of the id, so a page is whole
 # within one request, and each has its own indexes, so the last page of a long tie is as quick as the first.
@@ -262,6 +264,9 @@ _TABLES = (
     """CREATE TABLE contact_links (
         contact_id INTEGER, resource TEXT, other_id INTEGER,
         PRIMARY KEY (contact_id, resource, other_id)) WITHOUT ROWID""",
+    """CREATE TABLE neighbour_links (
+        resource TEXT, record_id INTEGER, other_resource TEXT, other_id INTEGER,
+        PRIMARY KEY (resource, record_id, other_resource, other_id)) WITHOUT ROWID""",
 )
 
 
@@ -276,7 +281,7 @@ def create_statements() -> list[str]:
         columns = ", ".join(f"{name} {sql_type(kind)}" for name, kind in table_columns(resource).items())
         statements.append(
             f"CREATE TABLE {resource.name} (id INTEGER PRIMARY KEY AUTOINCREMENT, {columns}, "
-            f"deleted_at TEXT, hidden INTEGER NOT NULL DEFAULT 0, {ties})",
+            f"deleted_at TEXT, hidden INTEGER NOT NULL DEFAULT 0, locked INTEGER NOT NULL DEFAULT 0, {ties})",
         )
     return statements
 
@@ -296,5 +301,6 @@ def index_statements() -> list[str]:
         "CREATE INDEX phones_contact ON phones (contact_id)",
         "CREATE INDEX phones_number ON phones (number)",
         "CREATE INDEX links_other ON contact_links (resource, other_id)",
+        "CREATE INDEX neighbour_links_other ON neighbour_links (other_resource, other_id)",
     ]
     return statements

@@ -36,6 +36,7 @@ class Settings:
     max_per_page: int = 100
     fixed_per_page: int | None = None
     phone_unique: bool = True
+    phone_prefix: bool = True
     list_associations: bool = True
     show_activities: bool = False
     attach_by_domain: bool = True
@@ -81,6 +82,7 @@ _WHOLE = {"latency_ms": 0, "max_per_page": 1, "rate_limit": 1, "fixed_per_page":
 _OPTIONAL = {"rate_limit", "fixed_per_page"}
 _FLAGS = (
     "phone_unique",
+    "phone_prefix",
     "list_associations",
     "show_activities",
     "attach_by_domain",

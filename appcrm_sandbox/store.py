@@ -146,10 +146,13 @@ class Store:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All of it or nothing; other writers wait."""
         self.connection.execute("BEGIN IMMEDIATE")
+        fields, named = self.fields, self.named
         try:
             yield self.connection
         except BaseException:
             self.connection.execute("ROLLBACK")
+            # An option or a source that the transaction made is gone with it.
+            self.fields, self.named = fields, named
             raise
         self.connection.execute("COMMIT")
         self._writes += 1

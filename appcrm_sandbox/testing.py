@@ -54,7 +54,7 @@ class RunningSandbox:
         self.control("DELETE", "/__control/faults")
 
     def mutate(self, **script: Json) -> Json:
-        """Change contacts behind the client's back: delete, touch, insert, set, restore, purge, hide."""
+        """Change the CRM behind the client's back, as docs/sandbox.md lists it: delete, touch, edit, merge, hide."""
         return self.control("POST", "/__control/mutate", script)
 
     def set_clock(self, now: str | None) -> None:

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import math
+import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from appcrm_sandbox.email_addresses import is_possible
 from appcrm_sandbox.errors import invalid
-from appcrm_sandbox.schema import CONTACTS, CustomField, Resource
+from appcrm_sandbox.names import Names, NoSuchName
+from appcrm_sandbox.phone_numbers import Phone, read_phones
+from appcrm_sandbox.schema import CONTACTS, LINKS, OPTION_KINDS, RESOURCES, CustomField, Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from appcrm_sandbox.values import Json
 
 Body = dict[str, Any]
-PHONE_TYPES = ("mobile", "work", "other")
 _LONGEST = {"text": 191, "email": 191, "url": 191, "textarea": 60_000}
-_BIGGEST_INTEGER = 2**63 - 1
+MOST_DECIMALS = 3
+BIGGEST_INTEGER = 2**31 - 1
+_MOMENT = re.compile(
+    r"(?P<day>\d{4}-\d\d-\d\d)"
+    r"(?:[T ](?P<time>\d\d:\d\d(?::\d\d)?)(?:[.,]\d{1,9})?(?P<zone>Z|[+-]\d\d:?\d\d)?)?",
+    re.ASCII,
+)
 
 
 class Refused(ValueError):
@@ -50,8 +59,7 @@ def _text(value: Json, kind: str) -> str:
 
 def _email(value: Json) -> str:
     text = _text(value, "email")
-    name, at, host = text.rpartition("@")
-    if not at or not name or not host or any(sign.isspace() for sign in text) or "@" in name:
+    if not is_possible(text):
         raise Refused("O campo :field deve ser um endereço de e-mail válido.")
     return text
 
@@ -63,26 +71,31 @@ def _url(value: Json) -> str:
     return text
 
 
-def whole(value: Json) -> int:
-    """A whole number, or the digits of one; Refused otherwise."""
-    if isinstance(value, str) and value.removeprefix("-").isascii() and value.removeprefix("-").isdigit():
+def _integer(value: Json) -> int:
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]+", value):
         value = int(value[:30])
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > _BIGGEST_INTEGER:
+    if not isinstance(value, int) or isinstance(value, bool):
         raise Refused("O campo :field deve ser um número inteiro.")
     return value
 
 
 def _decimal(value: Json) -> float:
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            value = None
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise Refused("O campo :field deve ser um número.")
-    return float(value)
+    if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,30}(\.[0-9]{1,30})?", value):
+        raise Refused("O campo :field deve ser um número.")
+    number = Decimal(str(value))
+    if not number.is_finite():
+        raise Refused("O campo :field deve ser um número.")
+    if number < 0:
+        raise Refused("O campo :field deve ser pelo menos 0.")
+    # 1.0 is how a whole number may arrive; the zeros of a text count.
+    exponent = (number if isinstance(value, str) else number.normalize()).as_tuple().exponent
+    if int(exponent) < -MOST_DECIMALS:
+        raise Refused(f"O campo :field deve ter no máximo {MOST_DECIMALS} casas decimais.")
+    return float(number)
 
 
 def _boolean(value: Json) -> int:
@@ -94,23 +107,26 @@ def _boolean(value: Json) -> int:
 
 
 def _moment(value: Json) -> dt.datetime:
-    if isinstance(value, str):
-        for form, length in (("%Y-%m-%d", 10), ("%Y-%m-%d %H:%M:%S", 19)):
-            try:
-                moment = dt.datetime.strptime(value, form)  # noqa: DTZ007  the CRM's forms carry no zone
-            except ValueError:
-                continue
-            if value == moment.isoformat(sep=" ")[:length]:
-                return moment
-    raise Refused("O campo :field não é uma data válida (AAAA-MM-DD ou AAAA-MM-DD HH:MM:SS).")
+    """A moment in UTC, which is meant where no zone is named."""
+    match = _MOMENT.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise Refused("O campo :field não é uma data válida (AAAA-MM-DD ou AAAA-MM-DD HH:MM:SS).")
+    zone = (match["zone"] or "Z").replace("Z", "+00:00").replace(":", "")
+    text = f"{match['day']}T{match['time'] or '00:00'}{zone[:3]}:{zone[3:]}"
+    try:
+        return dt.datetime.fromisoformat(text).astimezone(dt.timezone.utc)
+    except (ValueError, OverflowError) as error:
+        raise Refused("O campo :field não é uma data válida.") from error
 
 
 def _date_time(value: Json) -> str:
-    return f"{_moment(value).isoformat()}.000000Z"
+    return f"{_moment(value):%Y-%m-%dT%H:%M:%S}.000000Z"
 
 
 def _date(value: Json) -> str:
-    return f"{_moment(value).date().isoformat()}T00:00:00.000000Z"
+    _moment(value)
+    # The day that was written, whatever its zone.
+    return f"{value[:10]}T00:00:00.000000Z"
 
 
 SCALARS: dict[str, Callable[[Any], Any]] = {
@@ -118,49 +134,24 @@ SCALARS: dict[str, Callable[[Any], Any]] = {
     "textarea": lambda value: _text(value, "textarea"),
     "email": _email,
     "url": _url,
-    "integer": whole,
+    "integer": _integer,
     "decimal": _decimal,
     "boolean": _boolean,
     "date": _date,
     "date-time": _date_time,
 }
-REFERENCES = {"user": "users", "source": "sources", "country": "countries", "stage": "stages"}
 
 
-def _reference(value: Json, known: dict[int, Any]) -> int:
-    number = whole(value)
-    if number not in known:
-        raise Refused("O :field selecionado é inválido.")
-    return number
-
-
-def _reference_check(known: dict[int, Any]) -> Callable[[Json], int]:
-    return lambda value: _reference(value, known)
-
-
-def _select(field: CustomField, value: Json) -> int:
-    return _reference(value, dict(field.options))
-
-
-def _multi_select(field: CustomField, value: Json) -> str | None:
+def _phones(value: Json) -> list[Phone]:
     if not isinstance(value, list):
         raise Refused("O campo :field deve ser uma lista.")
-    chosen = sorted({_select(field, item) for item in value})
-    return json.dumps(chosen) if chosen else None
-
-
-def _phones(value: Json) -> list[tuple[str, str]]:
-    if not isinstance(value, list):
-        raise Refused("O campo :field deve ser uma lista.")
-    phones: dict[str, str] = {}
-    for phone in value:
-        if not isinstance(phone, dict) or not isinstance(phone.get("number"), str):
-            raise Refused("Cada item de :field deve ter um número.")
-        kind = "mobile" if phone.get("type") is None else phone["type"]
-        if kind not in PHONE_TYPES:
-            raise Refused(f"O tipo de cada item de :field deve ser {', '.join(PHONE_TYPES)}.")
-        phones[_text(phone["number"], "text")] = kind
-    return list(phones.items())
+    try:
+        phones = read_phones(value)
+    except ValueError as error:
+        raise Refused("Cada item de :field deve ter um número.") from error
+    for phone in phones:
+        _text(phone.number, "text")
+    return phones
 
 
 def _tags(value: Json) -> list[str]:
@@ -172,19 +163,13 @@ def _tags(value: Json) -> list[str]:
     return list(names.values())
 
 
-def id_list(value: Json) -> list[int]:
-    """A list of ids, each once; Refused otherwise."""
-    if not isinstance(value, list):
-        raise Refused("O campo :field deve ser uma lista.")
-    return list(dict.fromkeys(whole(item) for item in value))
-
-
-LISTS: dict[str, Callable[[Any], Any]] = {
-    "phones": _phones,
-    "tags": _tags,
-    "companies": id_list,
-    "deals": id_list,
-}
+def linked_list(value: Json) -> list[Json]:
+    """A list of ids and names; Refused otherwise."""
+    if not isinstance(value, list) or not all(
+        isinstance(item, (int, float, str)) and not isinstance(item, bool) for item in value
+    ):
+        raise Refused("O campo :field deve ser uma lista de ids.")
+    return value
 
 
 class Checker:
@@ -214,40 +199,76 @@ class Checker:
 def check_body(
     resource: Resource,
     fields: dict[str, CustomField],
-    named: dict[str, dict[int, Any]],
+    names: Names,
     body: Body,
     *,
     checker: Checker,
-    creating: bool,
+    demanded: Collection[str],
 ) -> tuple[Body, Body]:
-    """Split a body into columns and lists (phones, tags, companies, deals); unknown keys are dropped."""
-    columns: Body = {}
-    lists: Body = {}
-    for name in resource.required:
-        # A contact's first name is asked for on update too; a neighbour keeps what it has.
-        if body.get(name) is None and (creating or resource is CONTACTS or name in body):
+    """Split a body into columns and lists (phones, tags, associations); unknown keys are dropped.
+
+    A required field that is null is refused; `demanded` are those that may not be missing either.
+    """
+    fields = fields if resource is CONTACTS else {}
+    required = [*resource.required, *(name for name, field in fields.items() if field.required)]
+    for name in required:
+        if body.get(name) is None and (name in demanded or name in body):
             checker.refuse(name, "O campo :field é obrigatório.")
-    for name, kind in resource.columns.items():
-        if name in body:
-            value = body[name]
-            check = SCALARS.get(kind) or _reference_check(named[REFERENCES[kind]])
-            columns[name] = None if value is None else checker.take(name, check, value)
-    if resource is not CONTACTS:
-        return columns, lists
-    for name, field in fields.items():
-        if name in body:
-            columns[name] = _custom(field, body[name], checker)
-    for name, check_list in LISTS.items():
+    checks = {
+        name: SCALARS.get(kind) or _reference_check(names, kind) for name, kind in resource.columns.items()
+    } | {
+        name: _custom_check(names, field)
+        for name, field in fields.items()
+        # An option cannot be cleared: its null is ignored.
+        if not (field.kind in OPTION_KINDS and body.get(name) is None)
+    }
+    columns = {
+        name: None if body[name] is None else checker.take(name, check, body[name])
+        for name, check in checks.items()
+        if name in body
+    }
+    return columns, _lists(resource, names, body, checker)
+
+
+def _lists(resource: Resource, names: Names, body: Body, checker: Checker) -> Body:
+    lists: Body = {}
+    if resource is CONTACTS and "phones" in body:
+        phones = body["phones"]
+        lists["phones"] = checker.take("phones", _phones, [] if phones is None else phones)
+    if resource is CONTACTS and body.get("tags") is not None:
+        lists["tags"] = checker.take("tags", _tags, body["tags"])
+    for name in LINKS[resource.name]:
         if body.get(name) is not None:
-            lists[name] = checker.take(name, check_list, body[name])
-    return columns, lists
+            lists[name] = names.records(RESOURCES[name], checker.take(name, linked_list, body[name]) or [])
+    return lists
 
 
-def _custom(field: CustomField, value: Json, checker: Checker) -> Json:
-    if value is None:
-        return None
-    if field.kind == "select":
-        return checker.take(field.name, lambda given: _select(field, given), value)
-    if field.kind == "multi-select":
-        return checker.take(field.name, lambda given: _multi_select(field, given), value)
-    return checker.take(field.name, SCALARS[field.kind], value)
+def _reference_check(names: Names, kind: str) -> Callable[[Json], int]:
+    def check(value: Json) -> int:
+        try:
+            return names.reference(kind, _short(value))
+        except NoSuchName as error:
+            raise Refused("O :field selecionado é inválido.") from error
+
+    return check
+
+
+def _custom_check(names: Names, field: CustomField) -> Callable[[Json], Json]:
+    def option(value: Json) -> int:
+        try:
+            return names.option(field, _short(value))
+        except NoSuchName as error:
+            raise Refused("O :field selecionado é inválido.") from error
+
+    def options(value: Json) -> str | None:
+        if not isinstance(value, list):
+            raise Refused("O campo :field deve ser uma lista.")
+        chosen = sorted({option(item) for item in value})
+        return json.dumps(chosen) if chosen else None
+
+    return {"select": option, "multi-select": options}.get(field.kind) or SCALARS[field.kind]
+
+
+def _short(value: Json) -> Json:
+    """The value; a name that is too long is refused before anything is made of it."""
+    return _text(value, "text") if isinstance(value, str) else value

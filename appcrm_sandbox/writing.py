@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from appcrm_sandbox.contact_lists import PhoneBook, replace_tags
 from appcrm_sandbox.errors import ApiError, invalid, not_found
 from appcrm_sandbox.linking import Linker
-from appcrm_sandbox.schema import CONTACTS, Resource
-from appcrm_sandbox.validate import Body, Checker, check_body, normalise
+from appcrm_sandbox.names import Names
+from appcrm_sandbox.schema import ACTIVITIES, CONTACTS, LINKS, Resource
+from appcrm_sandbox.validate import BIGGEST_INTEGER, Body, Checker, check_body, normalise
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from appcrm_sandbox.settings import Settings
     from appcrm_sandbox.store import Row, Store
     from appcrm_sandbox.values import Json
@@ -21,51 +25,54 @@ class Writer:
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._settings = settings
-        self._linker = Linker(store)
+        self._names = Names(store)
+        self._linker = Linker(store, self._names)
+        self._phones = PhoneBook(store)
 
     def create(self, resource: Resource, body: Body) -> int:
         """Insert one record; returns its id. ApiError 422 on what is refused."""
-        with self._store.transaction():
+        with self._store.transaction() as connection:
             columns, lists = self._checked(resource, body, None)
             now = self._store.clock.stamp()
             columns |= {"created_at": now, "updated_at": now}
             if resource is CONTACTS and columns.get("user_id"):
                 columns["owner_assigned_date"] = now
-            record_id = self._insert(resource.name, columns)
-            if resource is CONTACTS:
-                self._save_lists(record_id, lists)
-                if "companies" not in lists and self._settings.attach_by_domain:
-                    self._attach_by_domain(record_id, columns.get("email"))
+            names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+            cursor = connection.execute(
+                f"INSERT INTO {resource.name} ({names}) VALUES ({marks})", list(columns.values())
+            )
+            record_id = int(cursor.lastrowid or 0)
+            self._save_lists(resource, record_id, lists)
+            if resource is CONTACTS and self._settings.attach_by_domain:
+                self._attach_by_domain(record_id, columns.get("email"))
         return record_id
 
-    def update(self, resource: Resource, record_id: int, body: Body) -> None:
-        """Change what differs; ApiError 404 or 422."""
+    def update(self, resource: Resource, record_id: int, body: Body, *, by_person: bool = False) -> None:
+        """Change what differs; ApiError 403, 404 or 422."""
         with self._store.transaction() as connection:
-            before = self.live(resource, record_id)
-            columns, lists = self._checked(resource, body, record_id)
+            before = self.live(resource, record_id, to_change=True, by_person=by_person)
+            columns, lists = self._checked(resource, body, before)
             changed = {name: value for name, value in columns.items() if value != before[name]}
             if "user_id" in changed and resource is CONTACTS:
                 changed["owner_assigned_date"] = self._store.clock.stamp()
-            touched = bool(changed)
-            if resource is CONTACTS:
-                touched |= self._save_lists(record_id, lists)
-            if touched:
+            if self._save_lists(resource, record_id, lists) or changed:
                 changed["updated_at"] = self._store.clock.stamp()
                 assignments = ", ".join(f"{name} = ?" for name in changed)
                 connection.execute(
-                    f"UPDATE {resource.name} SET {assignments} WHERE id = ?",
-                    [*changed.values(), record_id],
+                    f"UPDATE {resource.name} SET {assignments} WHERE id = ?", [*changed.values(), record_id]
                 )
+                self._touch_around(resource, record_id)
 
     def delete(self, resource: Resource, record_id: int) -> None:
-        """Put one record in the trash; ApiError 404."""
+        """Put one record in the trash; ApiError 403 or 404."""
         with self._store.transaction() as connection:
-            self.live(resource, record_id)
+            self.live(resource, record_id, to_change=True)
             now = self._store.clock.stamp()
             connection.execute(
                 f"UPDATE {resource.name} SET deleted_at = ?, updated_at = ? WHERE id = ?",
                 [now, now, record_id],
             )
+            self._touch_around(resource, record_id)
 
     def restore(self, resource: Resource, record_id: int) -> None:
         """Take one record out of the trash; ApiError 404 when it is not there."""
@@ -81,21 +88,22 @@ class Writer:
         with self._store.transaction() as connection:
             self.trashed(resource, record_id)
             if resource is CONTACTS:
-                for table in ("phones", "contact_tags", "contact_links"):
+                for table in ("phones", "contact_tags"):
                     connection.execute(f"DELETE FROM {table} WHERE contact_id = ?", [record_id])
-            else:
-                connection.execute(
-                    "DELETE FROM contact_links WHERE resource = ? AND other_id = ?",
-                    [resource.name, record_id],
-                )
+            self._linker.forget(resource, record_id)
             connection.execute(f"DELETE FROM {resource.name} WHERE id = ?", [record_id])
 
-    def live(self, resource: Resource, record_id: int) -> Row:
-        """The row of a record not in the trash; ApiError 404, or 403 when the token may not see it."""
+    def live(
+        self, resource: Resource, record_id: int, *, to_change: bool = False, by_person: bool = False
+    ) -> Row:
+        """The row of a record not in the trash; ApiError 404, or 403 where the token may not do that.
+
+        A person at the screen may see and change what this token may not.
+        """
         row = self._store.one(f"SELECT * FROM {resource.name} WHERE id = ?", [record_id])
         if row is None or row["deleted_at"] is not None:
             raise not_found()
-        if row["hidden"]:
+        if not by_person and (row["hidden"] or (to_change and row["locked"])):
             raise ApiError(403, {"message": "Esta ação não é autorizada."})
         return row
 
@@ -109,116 +117,119 @@ class Writer:
             raise not_found()
         return row
 
-    def associate(self, resource: Resource, record_id: int, body: Body, method: str) -> None:
-        """Attach (`PUT`), detach (`DELETE`) or sync (`POST`); ApiError 404, 409 or 422."""
-        with self._store.transaction() as connection:
-            self.live(resource, record_id)
-            if self._linker.associate(resource, record_id, body, method):
-                connection.execute(
-                    f"UPDATE {resource.name} SET updated_at = ? WHERE id = ?",
-                    [self._store.clock.stamp(), record_id],
-                )
+    def associate(
+        self, resource: Resource, record_id: int, body: Body, method: str, asked: Iterable[str] = ()
+    ) -> None:
+        """Attach (`PUT`), detach (`DELETE`) or sync (`POST`); `asked` are the names in the query.
+
+        ApiError 403, 404, 409 or 422.
+        """
+        with self._store.transaction():
+            self.live(resource, record_id, to_change=True)
+            if self._linker.associate(resource, record_id, normalise(body), method, asked):
+                self._touch(resource, record_id)
+
+    def link(self, resource: Resource, record_id: int, changes: dict[str, set[int]], *, attach: bool) -> None:
+        """Add or remove associations as a person at the screen does; ApiError 404."""
+        with self._store.transaction():
+            self.live(resource, record_id, by_person=True)
+            changed = False
+            for name, ids in changes.items():
+                current = self._linker.current(resource, record_id, name)
+                add, remove = (ids - current, set[int]()) if attach else (set[int](), ids & current)
+                changed |= self._linker.change(resource, record_id, name, add, remove)
+            if changed:
+                self._touch(resource, record_id)
+
+    def _touch(self, resource: Resource, record_id: int) -> None:
+        self._store.connection.execute(
+            f"UPDATE {resource.name} SET updated_at = ? WHERE id = ?", [self._store.clock.stamp(), record_id]
+        )
+
+    def _touch_around(self, resource: Resource, record_id: int) -> None:
+        # What is done about an activity shows on the contacts that it is about.
+        if resource is ACTIVITIES:
+            self._linker.touch_contacts(resource, record_id)
 
     def _attach_by_domain(self, contact_id: int, email: str | None) -> None:
         domain = (email or "").rpartition("@")[2]
-        if not domain:
-            return
-        company = self._store.value(
-            "SELECT id FROM companies WHERE domain = ? AND deleted_at IS NULL ORDER BY id",
-            [domain],
+        rows = self._store.rows(
+            "SELECT id FROM companies WHERE domain = ? AND deleted_at IS NULL", [domain or None]
         )
-        if company:
-            self._linker.change(CONTACTS, contact_id, "companies", {company}, ())
+        held = self._linker.current(CONTACTS, contact_id, "companies")
+        self._linker.change(CONTACTS, contact_id, "companies", {row["id"] for row in rows} - held, ())
 
-    # Fields and lists
+    # Checking
 
-    def _checked(self, resource: Resource, body: Body, record_id: int | None) -> tuple[Body, Body]:
+    def _checked(self, resource: Resource, body: Body, before: Row | None) -> tuple[Body, Body]:
         checker = Checker()
+        body = normalise(body)
         columns, lists = check_body(
             resource,
             self._store.fields,
-            self._store.named,
-            normalise(body),
+            self._names,
+            body,
             checker=checker,
-            creating=record_id is None,
+            demanded=self._demanded(resource, creating=before is None),
         )
         if resource is CONTACTS:
-            self._check_taken(columns, lists, record_id or 0, checker)
-            for name in ("companies", "deals"):
-                if lists.get(name):
-                    self._linker.check_ids(name, lists[name], checker)
+            contact_id = 0 if before is None else before["id"]
+            if lists.get("phones") and self._settings.phone_prefix:
+                countries = self._phones.countries(
+                    before, columns.get("country_id"), lists.get("companies", ())
+                )
+                lists["phones"] = self._phones.with_prefixes(lists["phones"], countries, checker)
+            if self._settings.phone_unique:
+                self._phones.refuse_taken(lists.get("phones") or (), contact_id, checker)
+            self._refuse_taken(columns, contact_id, checker)
         checker.finish()
+        self._overflow(resource, columns)
         return columns, lists
 
-    def _check_taken(self, columns: Body, lists: Body, contact_id: int, checker: Checker) -> None:
+    def _demanded(self, resource: Resource, *, creating: bool) -> set[str]:
+        """The fields that may not be missing from a body."""
+        if not creating:
+            asks = resource is CONTACTS and self._settings.version.update_needs_first_name
+            return set(resource.required) if asks else set()
+        fields = self._store.fields.values() if resource is CONTACTS else ()
+        return {*resource.required, *(field.name for field in fields if field.required)}
+
+    def _refuse_taken(self, columns: Body, contact_id: int, checker: Checker) -> None:
         email = columns.get("email")
-        if email:
-            holder = self._store.value(
-                "SELECT id FROM contacts WHERE email = ? AND id != ?", [email, contact_id]
-            )
-            holder = holder or self._store.value("SELECT id FROM users WHERE email = ?", [email])
-            if holder:
-                checker.refuse("email", "O campo e-mail já está sendo utilizado.")
-        if self._settings.phone_unique:
-            for position, (number, _kind) in enumerate(lists.get("phones") or ()):
-                taken = "SELECT 1 FROM phones WHERE number = ? AND contact_id != ?"
-                if self._store.value(taken, [number, contact_id]):
-                    checker.refuse(
-                        f"phones.{position}.number", "O número de telefone já está sendo utilizado."
-                    )
+        if email and (
+            self._holder("email", email, contact_id)
+            or self._store.value("SELECT id FROM users WHERE email = ?", [email])
+        ):
+            checker.refuse("email", "O campo e-mail já está sendo utilizado.")
+        for field in self._store.fields.values():
+            value = columns.get(field.name)
+            if field.unique and value is not None and self._holder(field.name, value, contact_id):
+                checker.refuse(field.name, "O campo :field já está sendo utilizado.")
 
-    def _insert(self, table: str, columns: Body) -> int:
-        names = ", ".join(columns)
-        marks = ", ".join("?" * len(columns))
-        cursor = self._store.connection.execute(
-            f"INSERT INTO {table} ({names}) VALUES ({marks})",
-            list(columns.values()),
-        )
-        return int(cursor.lastrowid or 0)
+    def _holder(self, column: str, value: Json, contact_id: int) -> Json:
+        """The contact beside this one that has a value, in the trash or out of sight as it may be."""
+        sql = f"SELECT id FROM contacts WHERE {column} = ? AND id != ?"
+        return self._store.value(sql, [value, contact_id])
 
-    def _save_lists(self, contact_id: int, lists: Body) -> bool:
-        """Replace the lists that are given; True when something changed that touches the contact."""
+    def _overflow(self, resource: Resource, columns: Body) -> None:
+        """What no check stops and the column cannot hold is the database's error, so a 500."""
+        kinds = {name: field.kind for name, field in self._store.fields.items()}
+        for name, value in columns.items():
+            too_large = kinds.get(name) == "integer" and value is not None and abs(value) > BIGGEST_INTEGER
+            if resource is CONTACTS and too_large:
+                raise ApiError(500, {"message": "Server Error"})
+
+    def _save_lists(self, resource: Resource, record_id: int, lists: Body) -> bool:
+        """Replace the lists that are given; True when something changed."""
         touched = False
         if "phones" in lists:
-            touched |= self._save_phones(contact_id, lists["phones"])
+            touched |= self._phones.replace(record_id, lists["phones"])
         if "tags" in lists:
-            self._save_tags(contact_id, lists["tags"])
-        for name in ("companies", "deals"):
+            touched |= replace_tags(self._store, record_id, lists["tags"])
+        for name in LINKS[resource.name]:
             if name in lists:
-                touched |= self._linker.replace(contact_id, name, lists[name])
+                touched |= self._linker.replace(resource, record_id, name, lists[name])
         return touched
-
-    def _save_phones(self, contact_id: int, phones: list[tuple[str, str]]) -> bool:
-        connection = self._store.connection
-        rows = self._store.rows(
-            "SELECT id, number, type FROM phones WHERE contact_id = ? ORDER BY id", [contact_id]
-        )
-        held = {row["number"]: row for row in rows}
-        wanted = dict(phones)
-        gone = [held[number]["id"] for number in held if number not in wanted]
-        connection.executemany("DELETE FROM phones WHERE id = ?", [(phone_id,) for phone_id in gone])
-        changed = bool(gone)
-        for number, kind in wanted.items():
-            row = held.get(number)
-            if row is None:
-                connection.execute(
-                    "INSERT INTO phones (contact_id, number, type) VALUES (?, ?, ?)",
-                    [contact_id, number, kind],
-                )
-                changed = True
-            elif row["type"] != kind:
-                connection.execute("UPDATE phones SET type = ? WHERE id = ?", [kind, row["id"]])
-                changed = True
-        return changed
-
-    def _save_tags(self, contact_id: int, names: list[str]) -> None:
-        connection = self._store.connection
-        connection.execute("DELETE FROM contact_tags WHERE contact_id = ?", [contact_id])
-        for name in names:
-            tag_id = self._store.value("SELECT id FROM tags WHERE name = ?", [name])
-            if tag_id is None:
-                tag_id = self._insert("tags", {"name": name})
-            connection.execute("INSERT OR IGNORE INTO contact_tags VALUES (?, ?)", [contact_id, tag_id])
 
 
 def body_of(value: Json) -> Body:

@@ -5,6 +5,11 @@ import itertools
 import pytest
 import requests
 
+from appcrm_sandbox.app_version import VERSIONS
+from appcrm_sandbox.testing import start
+
+NOW, LATER = "2026-06-01T08:00:00.000000Z", "2026-06-01T09:30:00.000000Z"
+
 
 class Crm:
     """One sandbox and a session that speaks to its API."""
@@ -52,8 +57,31 @@ class Crm:
         assert answer.status_code == 201, answer.text
         return answer.json()["id"]
 
+    def change(self, contact_id, **body):
+        """What a contact is after a PUT, its first name sent along because AppCRM 1.1 asks for it."""
+        answer = self.put(f"/contacts/{contact_id}", **{"first_name": "Ana", **body})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def refused(self, **body):
+        """The fields that a create of a contact is refused for with a 422."""
+        answer = self.post("/contacts", **{"first_name": "Ana", **body})
+        assert answer.status_code == 422, answer.text
+        assert set(answer.json()) == {"message", "errors"}
+        return list(answer.json()["errors"])
+
     def stamp(self, contact_id):
         return self.sandbox.contact(contact_id)["updated_at"]
+
+    def options(self, name):
+        """Label → id of a custom field's options."""
+        fields = self.sandbox.control("GET", "/__control/fields")
+        return {
+            option["name"]: option["id"]
+            for field in fields
+            if field["name"] == name
+            for option in field["options"]
+        }
 
 
 @pytest.fixture
@@ -61,6 +89,38 @@ def crm(appcrm_sandbox):
     """A CRM of 25 contacts whose clock stands still well after the seeded rows."""
     appcrm_sandbox.set_clock("2026-06-01T08:00:00Z")
     return Crm(appcrm_sandbox)
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
+def served(request, tmp_path_factory):
+    """One CRM of each version for a whole module, whose tests leave one another's contacts alone."""
+    sandbox = start(tmp_path_factory.mktemp("crm") / "crm.sqlite3", app_version=request.param)
+    yield Crm(sandbox)
+    sandbox.stop()
+
+
+@pytest.fixture
+def each(served):
+    """A CRM of each version, its switches and its clock as at the start."""
+    before = served.sandbox.settings()
+    served.sandbox.set_clock(NOW)
+    yield served
+    served.sandbox.settings(**before)
+
+
+@pytest.fixture
+def address():
+    """Addresses that no other test has."""
+    return lambda: f"p{next(_NUMBERS)}@x.example"
+
+
+@pytest.fixture
+def number():
+    """Phone numbers without a prefix that no other test has."""
+    return lambda: f"11 9{next(_NUMBERS):07}"
+
+
+_NUMBERS = itertools.count(1)
 
 
 @pytest.fixture

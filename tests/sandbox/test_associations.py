@@ -26,12 +26,6 @@ def test_attach_adds_and_removes_nothing(crm, contact_id):
     assert crm.stamp(contact_id) == LATER
 
 
-def test_attaching_again_is_a_conflict_that_changes_nothing(crm, contact_id):
-    assert crm.put(f"/associations/contacts/{contact_id}", deals=[2], companies=[3, 1]).status_code == 409
-    assert _held(crm, contact_id) == ([1, 2], [1], [])
-    assert crm.stamp(contact_id) != LATER
-
-
 def test_detach_takes_away_what_is_there(crm, contact_id):
     assert crm.delete(f"/associations/contacts/{contact_id}", companies=[2, 3]).status_code == 200
     assert _held(crm, contact_id) == ([1], [1], [])
@@ -58,11 +52,10 @@ def test_an_equal_sync_does_not_touch(crm, contact_id):
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "POST"])
-def test_unknown_keys_are_a_conflict_and_unknown_ids_are_refused(crm, contact_id, method):
+def test_what_is_no_list_of_ids_is_refused(crm, contact_id, method):
     path = f"/associations/contacts/{contact_id}"
-    assert crm.call(method, path, json={"tags": [1]}).status_code == 409
-    assert crm.call(method, path, json={"companies": [999]}).status_code == 422
     assert crm.call(method, path, json={"companies": 1}).status_code == 422
+    assert crm.call(method, path, json={"companies": [None]}).status_code == 422
     assert crm.call(method, "/associations/contacts/999", json={"companies": [1]}).status_code == 404
     assert _held(crm, contact_id) == ([1, 2], [1], [])
 
@@ -82,7 +75,7 @@ def test_associations_can_be_changed_from_the_other_side(crm, contact_id):
     assert crm.stamp(contact_id) == LATER
     assert contact_id in [row["id"] for row in crm.get("/companies/3").json()["contacts"]]
     assert crm.put("/associations/companies/3", contacts=[contact_id]).status_code == 409
-    assert crm.put("/associations/companies/3", deals=[1]).status_code == 409
+    assert crm.put("/associations/companies/3", companies=[1]).status_code == 409
 
 
 NEIGHBOURS = {

@@ -193,6 +193,7 @@ def test_flags_reach_the_server(tmp_path):
     flags = [
         "--token", "t0ken", "--contacts", "30", "--rate-limit", "50", "--latency-ms", "1", "--faults", "faults.json",
         "--custom-field", "cf_plan:select:free|paid", "--no-phone-unique", "--max-per-page", "20", "--log-requests",
+        "--no-phone-prefix",
         "--envelope", "flat", "--no-list-associations", "--show-activities", "--no-attach-by-domain",
         "--search-in", "ignored", "--unknown-search-field", "500", "--order-updated-at", "refused",
         "--search-minds-case", "--timestamps", "sql", "--shapes", "plain",
@@ -211,7 +212,7 @@ def test_flags_reach_the_server(tmp_path):
             "list_associations": False, "show_activities": True, "attach_by_domain": False, "search_in": "ignored",
             "unknown_search_field": 500, "order_updated_at": "refused", "envelope": "flat", "timestamps": "sql",
             "shapes": "plain", "log_requests": True, "search_minds_case": True,
-            "app_version": "1.5",
+            "app_version": "1.5", "phone_prefix": False,
         }  # fmt: skip
         process.terminate()
         lines = process.stderr.read().splitlines()

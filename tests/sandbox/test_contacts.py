@@ -63,47 +63,11 @@ def test_a_contact_carries_the_noise_of_the_screen(crm):
     assert noise <= set(crm.get("/contacts", per_page=1).json()["data"][0])
 
 
-def test_selects_are_written_as_ids_and_read_as_objects(crm):
-    contact_id = crm.new(cf_segment=2, cf_interests=[7, 5])
-    contact = crm.get(f"/contacts/{contact_id}").json()
-    assert contact["cf_segment"]["id"] == 2
-    assert [choice["id"] for choice in contact["cf_interests"]] == [5, 7]
-    assert crm.put(f"/contacts/{contact_id}", first_name="Ana", cf_segment=999).status_code == 422
-
-
 def test_an_equal_update_does_not_touch(crm):
     contact_id = crm.post("/contacts", **WRITTEN).json()["id"]
     before = crm.stamp(contact_id)
     crm.sandbox.set_clock(LATER)
     assert crm.put(f"/contacts/{contact_id}", **WRITTEN).status_code == 200
-    assert crm.stamp(contact_id) == before
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"last_name": "Silva"},
-        {"phones": [{"number": "+55 12 3923-5555", "type": "mobile"}]},
-        {"phones": []},
-        {"companies": []},
-        {"deals": [2]},
-        {"cf_lifetime_value": 40},
-        {"job_title": None},
-    ],
-)
-def test_a_change_touches(crm, change):
-    contact_id = crm.post("/contacts", **WRITTEN).json()["id"]
-    crm.sandbox.set_clock(LATER)
-    assert crm.put(f"/contacts/{contact_id}", first_name="Luís", **change).status_code == 200
-    assert crm.stamp(contact_id) == LATER
-
-
-def test_a_change_of_tags_alone_does_not_touch(crm):
-    contact_id = crm.new(tags=["vip"])
-    before = crm.stamp(contact_id)
-    crm.sandbox.set_clock(LATER)
-    assert crm.put(f"/contacts/{contact_id}", first_name="Ana", tags=["gone"]).status_code == 200
-    assert crm.sandbox.contact(contact_id)["tags"] == ["gone"]
     assert crm.stamp(contact_id) == before
 
 
@@ -150,16 +114,17 @@ def test_texts_are_trimmed_and_empty_texts_are_null(crm):
         ("source_id", 0),
         ("country_id", True),
         ("phones", "+1"),
-        ("phones", [{"type": "mobile"}]),
-        ("phones", [{"number": "+1", "type": "fax"}]),
-        ("phones", [{"number": "+1", "type": {}}]),
+        ("phones", [5511987654321]),
+        ("phones", [{"number": 5511987654321}]),
+        ("phones", [{"number": "+" + "1" * 191}]),
         ("tags", [{"name": "vip"}]),
-        ("companies", [999]),
+        ("companies", [True]),
+        ("activities", [{"id": 1}]),
         ("deals", "1"),
         ("cf_chinook_id", "one"),
         ("cf_lifetime_value", "a lot"),
         ("cf_newsletter", "yes"),
-        ("cf_birthday", "2026-01-23T04:58:56.000000Z"),
+        ("cf_birthday", "2026-02-30"),
         ("cf_last_order_at", "23/01/2026"),
         ("cf_interests", [999]),
         ("cf_website", "example.com"),
@@ -171,45 +136,6 @@ def test_a_wrong_value_is_refused_with_its_field_and_nothing_is_stored(crm, fiel
     assert set(answer.json()) == {"message", "errors"}
     assert [name.split(".")[0] for name in answer.json()["errors"]] == [field]
     assert len(crm.sandbox.contacts()) == 25
-
-
-def test_the_first_name_is_required_on_update_too(crm):
-    answer = crm.put("/contacts/1", last_name="Silva")
-    assert answer.status_code == 422
-    assert list(answer.json()["errors"]) == ["first_name"]
-
-
-@pytest.mark.parametrize("email", ["taken@x.example", "TAKEN@X.example", "anasouza@appcrm.example"])
-def test_a_taken_email_is_refused_whatever_its_case_and_whoever_holds_it(crm, email):
-    crm.new(email="taken@x.example")
-    answer = crm.post("/contacts", first_name="Bia", email=email)
-    assert answer.status_code == 422
-    assert list(answer.json()["errors"]) == ["email"]
-
-
-def test_an_email_is_taken_by_a_contact_in_the_trash_or_out_of_sight(crm):
-    trashed, hidden = crm.new(email="trash@x.example"), crm.new(email="hidden@x.example")
-    crm.delete(f"/contacts/{trashed}")
-    crm.sandbox.mutate(hide=[hidden])
-    for email in ("trash@x.example", "hidden@x.example"):
-        assert crm.post("/contacts", first_name="Bia", email=email).status_code == 422
-        assert crm.get("/contacts/search", q=email, search_fields="email:=").json() == []
-
-
-def test_a_taken_phone_is_refused_unless_the_administrator_allows_it(crm):
-    crm.new(phones=[{"number": "+1 555"}])
-    answer = crm.post("/contacts", first_name="Bia", phones=[{"number": "+1 555"}])
-    assert answer.status_code == 422
-    assert list(answer.json()["errors"]) == ["phones.0.number"]
-    crm.sandbox.settings(phone_unique=False)
-    assert crm.post("/contacts", first_name="Bia", phones=[{"number": "+1 555"}]).status_code == 201
-
-
-def test_a_new_contact_gets_the_company_of_its_email_domain_unless_it_names_its_own(crm):
-    assert crm.sandbox.contact(crm.new(email="a@empresa2.example"))["companies"] == [2]
-    assert crm.sandbox.contact(crm.new(email="b@empresa2.example", companies=[]))["companies"] == []
-    crm.sandbox.settings(attach_by_domain=False)
-    assert crm.sandbox.contact(crm.new(email="c@empresa2.example"))["companies"] == []
 
 
 def test_a_field_declared_later_is_stored_searched_and_shown(crm):
