@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -86,8 +87,9 @@ def _decimal(value: Json) -> float:
         raise Refused("O campo :field deve ser um número.")
     if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,30}(\.[0-9]{1,30})?", value):
         raise Refused("O campo :field deve ser um número.")
-    number = Decimal(str(value))
-    if not number.is_finite():
+    # A number with thousands of digits has no text in Python, and no room in the database either.
+    number = Decimal(value) if isinstance(value, int) else Decimal(str(value))
+    if not number.is_finite() or not math.isfinite(float(number)):
         raise Refused("O campo :field deve ser um número.")
     if number < 0:
         raise Refused("O campo :field deve ser pelo menos 0.")
@@ -114,13 +116,13 @@ def _moment(value: Json) -> dt.datetime:
     zone = (match["zone"] or "Z").replace("Z", "+00:00").replace(":", "")
     text = f"{match['day']}T{match['time'] or '00:00'}{zone[:3]}:{zone[3:]}"
     try:
-        return dt.datetime.fromisoformat(text).astimezone(dt.timezone.utc)
+        return dt.datetime.fromisoformat(text).astimezone(dt.timezone.utc).replace(tzinfo=None)
     except (ValueError, OverflowError) as error:
         raise Refused("O campo :field não é uma data válida.") from error
 
 
 def _date_time(value: Json) -> str:
-    return f"{_moment(value):%Y-%m-%dT%H:%M:%S}.000000Z"
+    return f"{_moment(value).isoformat(timespec='seconds')}.000000Z"
 
 
 def _date(value: Json) -> str:

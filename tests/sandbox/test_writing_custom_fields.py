@@ -100,7 +100,9 @@ def test_a_decimal_of_0_or_more_and_3_decimals_is_taken(each, value):
     assert _stored(each, contact_id, "cf_credit_limit") == expected
 
 
-@pytest.mark.parametrize("value", [-1, -0.5, "-1", 0.1234, "1.5000", 1e-7, "a lot", "1e3", "NaN", True, []])
+@pytest.mark.parametrize(
+    "value", [-1, -0.5, "-1", 0.1234, "1.5000", 1e-7, "a lot", "1e3", "NaN", True, [], 10**400]
+)
 def test_a_decimal_below_0_or_beyond_3_decimals_is_refused(each, value):
     assert each.refused(cf_credit_limit=value) == ["cf_credit_limit"]
 
@@ -144,6 +146,7 @@ def test_a_date_takes_the_day_that_was_written(each, value):
         ("2026-01-23T04:58:56.123Z", "2026-01-23T04:58:56.000000Z"),
         ("2026-01-23T01:58:56-03:00", "2026-01-23T04:58:56.000000Z"),
         ("2026-01-23T01:58-0300", "2026-01-23T04:58:00.000000Z"),
+        ("0001-01-01 00:00:00", "0001-01-01T00:00:00.000000Z"),
     ],
 )
 def test_a_date_time_takes_the_crms_form_and_iso(each, value, expected):
@@ -152,7 +155,15 @@ def test_a_date_time_takes_the_crms_form_and_iso(each, value, expected):
 
 
 @pytest.mark.parametrize(
-    "value", ["23/01/2026", "2026-02-30", "0000-00-00", "2026-01-23 25:00:00", 1_700_000_000]
+    "value",
+    [
+        "23/01/2026",
+        "2026-02-30",
+        "0001-01-01T00:00:00+03:00",
+        "0000-00-00",
+        "2026-01-23 25:00:00",
+        1_700_000_000,
+    ],
 )
 @pytest.mark.parametrize("name", ["cf_birthday", "cf_last_visit_at"])
 def test_what_is_no_date_is_refused(each, name, value):
