@@ -117,6 +117,20 @@ class Client:
         )
         return result
 
+    def list_trashed_contacts(
+        self, query: ListQuery, page: int = 1, *, max_tries: int | None = None
+    ) -> Page[Row]:
+        """List one page of deleted contacts, which takes the whole grammar of a list (source: trash)."""
+        result: Page[Row] = self.session.request(
+            "list",
+            "GET",
+            "/trashed/contacts",
+            query=query.parameters(page),
+            max_tries=max_tries,
+            decode=lambda response: DICT_PAGES(response, page),
+        )
+        return result
+
     def search_contacts(
         self,
         text: str,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -11,6 +12,8 @@ from appcrm.contact import canonical_timestamp
 from appcrm.errors import SettingsError
 from appcrm.settings import REQUIRED_SETTINGS, SETTINGS_SCHEMA, ApiSettings
 from appcrm.version import VERSION
+from tap_appcrm.replication.shrink import ShrinkLimit
+from tap_appcrm.state import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -73,6 +76,15 @@ TAP_SETTINGS_SCHEMA: dict[str, dict[str, Any]] = {
         "title": "Detect deletes",
         "description": "Emits a record with _sdc_deleted_at for each contact that is gone",
     },
+    "max_shrink": {
+        "type": ["string", "integer"],
+        "default": "20%",
+        "title": "Largest shrinkage",
+        "description": (
+            "How many contacts may be missing since the last complete read before a read ends with an error instead "
+            "of marking them gone: a count, or a share, which is never less than 10"
+        ),
+    },
     "receipt_path": {
         "type": ["string", "null"],
         "title": "Receipt path",
@@ -131,6 +143,8 @@ class TapSettings(msgspec.Struct, frozen=True):
     custom_fields: dict[str, dict[str, Any]]
     sample_pages: int
     detect_deletes: bool
+    max_shrink: ShrinkLimit
+    account: str
     receipt_path: str | None
     activates_versions: bool
     concurrency: int
@@ -156,6 +170,12 @@ class TapSettings(msgspec.Struct, frozen=True):
         for name, schema in value("custom_fields").items():
             for mistake in schema_mistakes(schema, f"custom_fields.{name}"):
                 raise SettingsError(mistake)
+        try:
+            max_shrink = ShrinkLimit.parse(value("max_shrink"))
+        except ValueError:
+            raise SettingsError(
+                'max_shrink must be a count, such as 500, or a share, such as "20%"'
+            ) from None
         return cls(
             start_date=start_date,
             page_size=value("page_size"),
@@ -166,15 +186,23 @@ class TapSettings(msgspec.Struct, frozen=True):
             custom_fields=dict(value("custom_fields")),
             sample_pages=value("custom_fields_sample_pages"),
             detect_deletes=value("detect_deletes"),
+            max_shrink=max_shrink,
+            account=account_of(config.get("api_url")),
             receipt_path=value("receipt_path"),
             activates_versions=value("emit_activate_version_messages"),
             concurrency=value("concurrency"),
         )
 
     @property
-    def filters(self) -> list[str | None]:
-        """What narrows the contacts that a read can see."""
-        return [self.query, self.search_fields, self.search_match]
+    def scope(self) -> Scope:
+        """Whose contacts are read, and which of them."""
+        return Scope(self.account, self.query, self.search_fields, self.search_match, self.start_date)
+
+
+def account_of(api_url: object) -> str:
+    """Return what tells one account from another: the address with its host in lower case, port and path."""
+    parts = urlsplit(str(api_url or "").strip().rstrip("/"))
+    return parts._replace(scheme=parts.scheme.lower(), netloc=parts.netloc.lower()).geturl()
 
 
 def schema_mistakes(schema: object, path: str) -> Iterator[str]:

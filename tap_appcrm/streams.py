@@ -13,10 +13,10 @@ from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 
 from appcrm.contact import CUSTOM_FIELD_PREFIX, SCALAR_FIELDS, TIMESTAMP_FIELDS
 from tap_appcrm.output.stream_sync import DELETED_AT, StreamSync
-from tap_appcrm.replication.deferred_associations import Following, Lead
-from tap_appcrm.replication.read_context import Rows, Run
-from tap_appcrm.replication.replication import Reading
-from tap_appcrm.source.list_source import CARRIED, ApiSource, carries
+from tap_appcrm.replication.deferred_associations import DeferredAssociations, FinishedRead
+from tap_appcrm.replication.read_context import ReadContext, Rows
+from tap_appcrm.replication.replication import Replication
+from tap_appcrm.source.list_source import CONTACTS, ListSource, carries
 from tap_appcrm.source.records import MISFITS, RecordMaker, with_misfits
 from tap_appcrm.state import StreamState
 
@@ -93,13 +93,13 @@ class AppcrmStream(Stream):
 
     # The reading
 
-    def make_reading(self) -> Reading:
+    def make_reading(self) -> Replication:
         """Return what reads this stream, from where its state stands."""
         state = StreamState.parse(self.name, self.stream_state)
-        run = Run(self.name, self.make_source(), self.tap.workers, self.tap.settings.page_size)
-        return Reading(run, self.tap.settings, state, full_table=self.is_full_table)
+        context = ReadContext(self.name, self.make_source(), self.tap.settings.page_size)
+        return Replication(context, self.tap.settings, state, full_table=self.is_full_table)
 
-    def make_source(self) -> ApiSource:
+    def make_source(self) -> ListSource:
         """Return where the stream reads from."""
         raise NotImplementedError
 
@@ -124,20 +124,15 @@ class AppcrmStream(Stream):
 
     # FULL_TABLE
 
-    def begin_version(self, reading: Reading) -> None:
-        """Give a FULL_TABLE read its version; only one that nothing went before is active at once."""
+    def begin_version(self, reading: Replication) -> None:
+        """Give a FULL_TABLE read a version that no read before it had, finished or not."""
         if not self.is_full_table:
             return
-        known = reading.state.table_version
-        resumed = reading.resumed
-        version = resumed.table_version if resumed else None
-        self.table_version = version or max(self._initialized_at // 1000, (known or 0) + 1)
-        reading.table_version = reading.state.table_version = self.table_version
-        if known is None:
-            self.activate_version()
+        known = reading.state.table_version or 0
+        self.table_version = reading.state.table_version = max(self._initialized_at // 1000, known + 1)
 
     def activate_version(self) -> None:
-        """Let loaders drop what is not of this version."""
+        """Let loaders drop what is not of this version: behind its last record, once it is proven whole."""
         if self.table_version is None or not self.tap.settings.activates_versions:
             return
         for stream_map in self.stream_maps:
@@ -190,12 +185,13 @@ class ContactsStream(AppcrmStream):
     name = "contacts"
     primary_keys = ("id",)
 
-    def make_source(self) -> ApiSource:
+    def make_source(self) -> ListSource:
         """Read what the catalog selects, where asking for less is safe."""
-        return ApiSource(
+        return ListSource(
             self.tap.client,
             self.tap.settings,
-            self._safe_select(),
+            self.tap.workers,
+            select=self._safe_select(),
             with_associations=self.tap.reads_associations,
         )
 
@@ -211,7 +207,7 @@ class ContactsStream(AppcrmStream):
             return ()
         if not all(_is_plain(name, wanted[name]) for name in names):
             return ()
-        return tuple(dict.fromkeys(("id", "updated_at", *names)))
+        return tuple(names)
 
 
 def _is_plain(name: str, schema: Schema) -> bool:
@@ -231,7 +227,7 @@ class ContactAssociationsStream(AppcrmStream):
 
     def __init__(self, tap: TapAppcrm, schema: Schema) -> None:
         super().__init__(tap, schema)
-        self.lead: Lead | None = None
+        self.finished_contacts: FinishedRead | None = None
         self.is_done = False
 
     def _sync_records(
@@ -246,35 +242,41 @@ class ContactAssociationsStream(AppcrmStream):
         if not self.is_done:
             super()._write_schema_message()
 
-    def make_reading(self) -> Reading:
+    def make_reading(self) -> Replication:
         """Return what reads this stream: the contacts of this run again, if it stands where they stood."""
         own = super().make_reading()
-        if self.lead is None:
+        if self.finished_contacts is None:
             return own
-        return Following(own.run, self.tap.settings, own.state, self.lead, full_table=self.is_full_table)
+        return DeferredAssociations(
+            own.context,
+            self.tap.settings,
+            own.state,
+            self.finished_contacts,
+            full_table=self.is_full_table,
+        )
 
-    def make_source(self) -> ApiSource:
+    def make_source(self) -> ListSource:
         """Read rows that carry associations, or as little as can be."""
-        return ApiSource(
+        return ListSource(
             self.tap.client,
             self.tap.settings,
+            self.tap.workers,
             with_associations=True,
-            otherwise_select=("id", "email", "updated_at"),
+            otherwise_select=("email",),
         )
 
     def rows_of(self, rows: Rows) -> Iterator[list[Row]]:
         """Yield rows that carry associations: as listed where the list does, else each retrieved."""
-        if carries(rows.rows, CARRIED):
+        if carries(rows.rows, CONTACTS.carried):
             yield rows.rows
             return
-        source = ApiSource(self.tap.client, self.tap.settings)
+        source = ListSource(self.tap.client, self.tap.settings, self.tap.workers)
         part: list[Row] = []
-        with self.tap.workers.in_order(source.one, rows.ids) as answers:
-            for _, row in answers:
-                # One that is gone meanwhile has no associations any more.
-                if row is not None:
-                    part.append(row)
-                if len(part) >= self.tap.workers.size:
-                    yield part
-                    part = []
+        for _, row in source.each(rows.ids):
+            # One that is gone meanwhile has no associations any more.
+            if row is not None:
+                part.append(row)
+            if len(part) >= self.tap.workers.size:
+                yield part
+                part = []
         yield part

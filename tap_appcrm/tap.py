@@ -30,7 +30,7 @@ from tap_appcrm.discovery import contacts_schema, sampled_rows
 from tap_appcrm.output.message_writer import BufferedWriter
 from tap_appcrm.output.receipt import Receipt, write_receipts
 from tap_appcrm.replication.deferred_associations import stand_together
-from tap_appcrm.replication.inline_associations import Companion
+from tap_appcrm.replication.inline_associations import InlineAssociations
 from tap_appcrm.settings import CONFIG_SCHEMA, STREAM_ORDER, TapSettings, api_settings, setting_error
 from tap_appcrm.source.thread_pool import Stop, Terminated, Workers
 from tap_appcrm.state import bookmarks_of
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from singer_sdk import Stream
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
-    from tap_appcrm.replication.replication import Reading
+    from tap_appcrm.replication.replication import Replication
 
 TEST_TRIES = 3
 LOG_CONFIG_VARIABLE = "SINGER_SDK_LOG_CONFIG"
@@ -191,7 +191,9 @@ class TapAppcrm(Tap):
         """Whether the catalog selects the associations too."""
         return self.streams["contact_associations"].selected
 
-    def companion_of(self, stream: AppcrmStream, reading: Reading, *, writes: bool) -> Companion | None:
+    def companion_of(
+        self, stream: AppcrmStream, reading: Replication, *, writes: bool
+    ) -> InlineAssociations | None:
         """Return the associations beside a read of contacts, where both stand at the same place."""
         other = self.streams["contact_associations"]
         if (
@@ -206,7 +208,7 @@ class TapAppcrm(Tap):
         own = other.make_reading()
         if not stand_together(reading, own):
             return None
-        return Companion(other, reading, own.state)
+        return InlineAssociations(other, reading, own.state)
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take the state of the last run.

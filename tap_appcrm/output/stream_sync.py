@@ -17,15 +17,15 @@ from tap_appcrm.output.record_writer import RecordWriter
 from tap_appcrm.replication.backfill import Checkpoint
 from tap_appcrm.replication.deletes import Gone
 from tap_appcrm.replication.read_context import Rows
-from tap_appcrm.source.list_source import ApiSource
+from tap_appcrm.source.list_source import ListSource
 from tap_appcrm.source.records import MISFITS
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterator
 
-    from tap_appcrm.replication.inline_associations import Companion
-    from tap_appcrm.replication.replication import Reading
+    from tap_appcrm.replication.inline_associations import InlineAssociations
+    from tap_appcrm.replication.replication import Replication
     from tap_appcrm.source.page import Row
     from tap_appcrm.source.records import Record
     from tap_appcrm.streams import AppcrmStream
@@ -48,14 +48,14 @@ class StreamSync:
         writes: False where records go into files of a BATCH.
     """
 
-    def __init__(self, stream: AppcrmStream, reading: Reading, *, writes: bool) -> None:
+    def __init__(self, stream: AppcrmStream, reading: Replication, *, writes: bool) -> None:
         self._stream = stream
         self._tap = stream.tap
         self._reading = reading
         self._writes = writes
         self.writer = RecordWriter(stream, writes=writes)
         self.maker = stream.make_maker()
-        self.companion: Companion | None = None
+        self.companion: InlineAssociations | None = None
         self.receipt = Receipt(
             stream.name, reading.mode, started_at=now_text(), bookmark_before=reading.bookmark_before
         )
@@ -86,7 +86,7 @@ class StreamSync:
                 for rows in self._rows(step):
                     yield self.emit(rows)
                     sent = self._tap.client.requests_sent - requests_before
-                    progress.tick(len(reading.run.seen), reading.run.total, sent)
+                    progress.tick(len(reading.context.seen), reading.context.total, sent)
                 if self.companion is not None and isinstance(step, Rows):
                     yield from self.companion.take(step)
                 self._is_clean = True
@@ -140,8 +140,8 @@ class StreamSync:
     def _end(self) -> None:
         """Let the state say that all is done, and the messages that go with it."""
         self._stream.activate_version()
-        source = self._reading.run.source
-        if isinstance(source, ApiSource) and (unknown := self._stream.unknown_fields(source.columns)):
+        source = self._reading.context.source
+        if isinstance(source, ListSource) and (unknown := self._stream.unknown_fields(source.columns)):
             logger.warning(
                 "%s: the CRM has custom fields that the catalog does not know: %s; run discovery again to read them",
                 self._stream.name,
@@ -152,7 +152,7 @@ class StreamSync:
         self._save()
 
     def _close_receipt(self, requests_before: int, began: float) -> None:
-        receipt, run = self.receipt, self._reading.run
+        receipt, run = self.receipt, self._reading.context
         seconds = time.monotonic() - began
         receipt.ended_at = now_text()
         receipt.requests = self._tap.client.requests_sent - requests_before

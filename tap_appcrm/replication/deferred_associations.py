@@ -1,8 +1,7 @@
-"""Associations of the contacts that the same run has just read: no second list read for them.
+"""Associations of the contacts that the same run has just read, where its pages did not carry them.
 
-Where list rows carry companies and deals, both streams' records are made of the same rows, page by page, and
-both positions move together. Elsewhere each contact costs a Retrieve, which takes far longer than the list; so
-the contacts are finished first, and the associations follow with a position of their own.
+Each contact costs a Retrieve, which takes far longer than the list; so the contacts are finished first, and the
+associations follow with a position of their own.
 """
 
 from __future__ import annotations
@@ -12,20 +11,20 @@ from typing import TYPE_CHECKING
 from tap_appcrm.replication.backfill import Checkpoint
 from tap_appcrm.replication.id_set import IdSet
 from tap_appcrm.replication.read_context import Rows
-from tap_appcrm.replication.replication import INCREMENTAL, Reading
+from tap_appcrm.replication.replication import INCREMENTAL, Replication
 from tap_appcrm.state import Backfill
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tap_appcrm.replication.read_context import Run
+    from tap_appcrm.replication.read_context import ReadContext
     from tap_appcrm.replication.replication import Step
     from tap_appcrm.settings import TapSettings
     from tap_appcrm.state import StreamState
 
 
-class Lead:
-    """What a finished read of contacts leaves to the stream that follows it.
+class FinishedRead:
+    """What a finished read of contacts leaves to the stream of their associations.
 
     Args:
         mode: of the read.
@@ -44,18 +43,18 @@ class Lead:
             for contact_id, stamp in zip(rows.ids, rows.stamps, strict=True):
                 self._changed[contact_id] = max(stamp or "", self._changed.get(contact_id, ""))
 
-    def finish(self, reading: Reading) -> None:
+    def finish(self, read: Replication) -> None:
         """Take over what the finished read knows."""
-        self.bookmark_after = reading.state.bookmark
-        self.total = reading.run.total
-        self.seen = reading.run.seen
+        self.bookmark_after = read.state.bookmark
+        self.total = read.context.total
+        self.seen = read.context.seen
 
     def changed(self) -> list[tuple[str, int]]:
         """``updated_at`` and id of each contact emitted, oldest first."""
         return sorted((stamp, contact_id) for contact_id, stamp in self._changed.items())
 
 
-class Following(Reading):
+class DeferredAssociations(Replication):
     """Hands out the contacts of a finished read again, without listing them.
 
     Its state moves as it goes: an incremental bookmark after each group of equal ``updated_at``, a backfill's
@@ -63,26 +62,36 @@ class Following(Reading):
     """
 
     def __init__(
-        self, run: Run, settings: TapSettings, state: StreamState, lead: Lead, *, full_table: bool
+        self,
+        context: ReadContext,
+        settings: TapSettings,
+        state: StreamState,
+        finished: FinishedRead,
+        *,
+        full_table: bool,
     ) -> None:
-        super().__init__(run, settings, state, full_table=full_table)
-        self._lead = lead
+        super().__init__(context, settings, state, full_table=full_table)
+        self._finished = finished
         self._page_size = settings.page_size
-        self._filters = settings.filters
 
     def steps(self) -> Iterator[Step]:
         """Yield rows that hold little more than ids."""
-        self.run.total = self._lead.total
-        yield from self._changed() if self._lead.mode == INCREMENTAL else self._all()
+        self.context.total = self._finished.total
+        if self._finished.mode == INCREMENTAL:
+            yield from self._changed()
+        else:
+            yield from self._all()
+            self.state.proven_total = self._finished.total
         self.state.backfill = self._position = None
-        self.state.bookmark = _later(self.state.bookmark, self._lead.bookmark_after)
+        self.state.scope = self.scope
+        self.state.bookmark = _later(self.state.bookmark, self._finished.bookmark_after)
 
     def _changed(self) -> Iterator[Step]:
-        changed = self._lead.changed()
-        limit = self._lead.bookmark_after
+        changed = self._finished.changed()
+        limit = self._finished.bookmark_after
         for begin in range(0, len(changed), self._page_size):
             part = changed[begin : begin + self._page_size]
-            self.run.seen.update(contact_id for _, contact_id in part)
+            self.context.seen.update(contact_id for _, contact_id in part)
             yield _bare_rows((contact_id for _, contact_id in part), [stamp or None for stamp, _ in part])
             following = changed[begin + self._page_size : begin + self._page_size + 1]
             done = [stamp for stamp, _ in part if stamp and all(stamp < later for later, _ in following)]
@@ -91,17 +100,16 @@ class Following(Reading):
             yield Checkpoint()
 
     def _all(self) -> Iterator[Step]:
-        ids = self._lead.seen
-        self._position = position = Backfill(
-            watermark=self._lead.bookmark_after,
-            total=self._lead.total,
-            max_id=next(reversed(ids), 0),
-            below_id=next(reversed(ids), 0) + 1,
+        ids = self._finished.seen
+        newest_id = next(reversed(ids), 0)
+        position = Backfill(
+            watermark=self._finished.bookmark_after,
+            total=self._finished.total,
+            max_id=newest_id,
+            below_id=newest_id + 1,
             rows_below=len(ids),
-            seen="",
-            filters=self._filters,
-            table_version=self.table_version,
         )
+        self._position = None if self._is_full_table else position
         part: list[int] = []
         for contact_id in reversed(ids):
             part.append(contact_id)
@@ -112,7 +120,7 @@ class Following(Reading):
             yield from self._hand_out(part, position)
 
     def _hand_out(self, part: list[int], position: Backfill) -> Iterator[Step]:
-        self.run.seen.update(part)
+        self.context.seen.update(part)
         yield _bare_rows(part, [None] * len(part))
         position.below_id = part[-1]
         position.rows_below -= len(part)
@@ -128,11 +136,11 @@ def _bare_rows(ids: Iterable[int], stamps: list[str | None]) -> Rows:
     return Rows([{"id": contact_id} for contact_id in found], found, stamps)
 
 
-def stand_together(lead: Reading, follower: Reading) -> bool:
-    """Whether a stream can follow a read of contacts: both begin at the same place, in the same way."""
-    if lead.mode != follower.mode or lead.bookmark_before != follower.bookmark_before:
+def stand_together(contacts: Replication, associations: Replication) -> bool:
+    """Whether associations can go along with a read of contacts: both begin at the same place, in the same way."""
+    if contacts.mode != associations.mode or contacts.state.bookmark != associations.state.bookmark:
         return False
-    ours, theirs = lead.resumed, follower.resumed
+    ours, theirs = contacts.resumed, associations.resumed
     if ours is None or theirs is None:
         return ours is None and theirs is None
     return ours.is_at(theirs)

@@ -1,149 +1,245 @@
-"""Contacts that are gone: candidates by the set of known ids, each confirmed by its own GET."""
+"""Rows that are gone: found in the trash, or missing from a scan of ids and each confirmed by its own GET."""
 
 from __future__ import annotations
 
 import logging
-import random
 from collections import defaultdict
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from appcrm.contact import canonical_timestamp
-from appcrm.errors import Forbidden, ServerFault
-from tap_appcrm.replication.id_scan import Sweep, sweep
+from appcrm.contact import canonical_timestamp, format_timestamp
+from appcrm.errors import CsrfRejected, FatalError, Forbidden, RateLimited, ServerFault, Unauthenticated
+from tap_appcrm.replication.id_scan import IdScan, scan_ids
 from tap_appcrm.replication.id_set import IdSet
-from tap_appcrm.replication.refetch import MAX_ROUNDS, fetch, unproven
+from tap_appcrm.replication.read_context import StallGuard
+from tap_appcrm.replication.refetch import MAX_ROUNDS, fetch, incomplete
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import random
+    from collections.abc import Callable, Iterable, Iterator
+    from datetime import datetime
 
-    from tap_appcrm.replication.read_context import Rows, Run
-    from tap_appcrm.source.page import Row
+    from tap_appcrm.replication.read_context import ReadContext, Rows
+    from tap_appcrm.source.page import Row, SourcePage
     from tap_appcrm.state import StreamState
 
 MOST_ASKED_AGAIN = 20
-"""Contacts that are not listed and yet not gone, of which one run asks again: each costs a request."""
+"""Rows that are not listed and yet not gone, of which one run asks again: each costs a request."""
 MOST_NAMED = 5
+GONE_AT_ONCE = 100
+"""Rows that are confirmed before they are told: what is told need not be asked for again after an interruption."""
+ASK_TRASH_AGAIN_AFTER = timedelta(days=7)
 
 logger = logging.getLogger("tap-appcrm")
 
 
 class Gone(NamedTuple):
-    """Contacts that the server says are not there."""
+    """Rows that the server says are not there."""
 
     ids: list[int]
 
 
-def find_deletes(
-    run: Run, state: StreamState, *, listed: IdSet | None, since: str | None, bookmark: str | None
-) -> Iterator[Rows | Gone]:
-    """Yield contacts that are gone, and those that are there but were never emitted; bring the sets up to date.
+class DeleteDetection:
+    """Finds what is gone, and keeps the state's sets true: a row is known until its tombstone was handed out.
 
     Args:
-        run: the read, which is otherwise complete.
+        context: of the read, which is otherwise complete.
         state: holds the ids known so far, and of those the ones that are alive but not listed.
-        listed: every contact in the CRM, if the read saw them all.
-        since: ``start_date``: older contacts are not emitted.
-        bookmark: up to where changes were read; what changed since is for the next run to see.
-
-    Raises:
-        Unproven: sweeps of ids were not sound.
+        since: ``start_date``: older rows are not emitted.
+        trash_from: up to where the last run read changes; what went since is newer in the trash.
+        bookmark: up to where this run did; what changed since is for the next one to see.
+        now: the local time, in UTC.
+        chance: chooses whom to ask for again.
     """
-    known, unlisted = state.known_ids, state.unlisted_ids or IdSet()
-    for number in [number for number in unlisted if number in run.seen]:
-        unlisted.discard(number)
-    if listed is not None:
-        alive = listed
-    elif known is not None and run.total == _expected(run, known) - len(unlisted):
-        known.update(run.seen)
-        gone, _ = _confirm(run, _some_of(list(unlisted)))
-        if gone:
-            yield Gone(gone)
-        for number in gone:
-            known.discard(number)
-            unlisted.discard(number)
-        state.unlisted_ids = unlisted or None
-        return
-    else:
-        found = _sound_sweep(run, known)
-        alive = found.ids
-        if known is not None:
-            yield from _those_since(fetch(run, found.wanted), since)
-    hidden = [number for number in unlisted if number not in alive]
-    once = IdSet(known or ())
-    once.update(run.vanished)
-    once.update(run.seen)
-    candidates = [number for number in once if number not in alive and number not in unlisted]
-    asked = candidates + _some_of(hidden)
-    gone, kept = _confirm(run, asked)
-    if gone:
+
+    def __init__(
+        self,
+        context: ReadContext,
+        state: StreamState,
+        *,
+        since: str | None,
+        trash_from: str | None,
+        bookmark: str | None,
+        now: Callable[[], datetime],
+        chance: random.Random,
+    ) -> None:
+        self._context = context
+        self._state = state
+        self._since = since
+        self._trash_from = trash_from
+        self._bookmark = bookmark
+        self._now = now
+        self._chance = chance
+        self._is_learning = state.known_ids is None
+        """Whether no earlier run says which rows were emitted."""
+        self._known = IdSet() if state.known_ids is None else state.known_ids
+        self._known.update(context.seen)
+        self._unlisted = IdSet() if state.unlisted_ids is None else state.unlisted_ids
+        for row_id in [row_id for row_id in self._unlisted if row_id in context.seen]:
+            self._unlisted.discard(row_id)
+        if not self._is_learning:
+            state.known_ids, state.unlisted_ids = self._known, self._unlisted
+        self._has_read_trash = False
+
+    def steps(self, listed: IdSet | None, check_total: Callable[[int], None]) -> Iterator[Rows | Gone]:
+        """Yield rows that are gone, and those that are there but were never emitted.
+
+        Args:
+            listed: every row in the CRM, if the read saw them all.
+            check_total: raises where so few rows are not believed.
+
+        Raises:
+            IncompleteRead: scans of ids were not sound.
+        """
+        total = self._context.total
+        if listed is None and not self._is_learning and total is not None:
+            missing = self._expected() - total
+            if missing > 0:
+                yield from self._in_trash(missing)
+            if self._expected() == total:
+                yield from self._confirmed(self._some_unlisted())
+                return
+        if listed is None:
+            scan = self._sound_scan()
+            listed = scan.ids
+            check_total(len(listed))
+            if not self._is_learning:
+                yield from self._new_ones(scan)
+        self._known.update(listed)
+        for row_id in [row_id for row_id in self._unlisted if row_id in listed]:
+            self._unlisted.discard(row_id)
+        self._state.known_ids, self._state.unlisted_ids = self._known, self._unlisted
+        missing = len(self._candidates(listed))
+        if missing > 1 and not self._has_read_trash:
+            yield from self._in_trash(missing)
+        yield from self._confirmed(self._candidates(listed) + self._some_unlisted())
+
+    def _candidates(self, listed: IdSet) -> list[int]:
+        return [i for i in self._known if i not in listed and i not in self._unlisted]
+
+    def _expected(self) -> int:
+        """How many rows the server counts if none went that is known."""
+        return len(self._known) - len(self._unlisted)
+
+    def _told(self, gone: list[int]) -> Iterator[Gone]:
+        """Hand out tombstones, and only then forget the rows."""
+        if not gone:
+            return
         yield Gone(gone)
-    unasked = set(hidden).difference(asked)
-    state.known_ids = IdSet(alive)
-    state.known_ids.update(kept)
-    state.known_ids.update(unasked)
-    settled = IdSet(unasked)
-    settled.update(number for number, stamp in kept.items() if bookmark is None or (stamp or "") < bookmark)
-    state.unlisted_ids = settled or None
+        for row_id in gone:
+            self._known.discard(row_id)
+            self._unlisted.discard(row_id)
 
+    def _some_unlisted(self) -> list[int]:
+        """Choose whom to ask for again: by chance, so that each has its turn after some runs."""
+        ids = list(self._unlisted)
+        return sorted(self._chance.sample(ids, min(len(ids), MOST_ASKED_AGAIN)))
 
-def _expected(run: Run, known: IdSet) -> int:
-    """How many contacts there are if none went that was known."""
-    return len(known) + sum(number not in known for number in run.seen)
+    # The trash
 
+    def _in_trash(self, missing: int) -> Iterator[Gone]:
+        """Yield what is known and in the trash, newest first, back to the last run, until nothing is missing."""
+        self._has_read_trash = True
+        refused_until = self._state.trash_refused_until
+        if refused_until is not None and refused_until > format_timestamp(self._now()):
+            return
+        guard = StallGuard(self._context.stream)
+        number = 1
+        while missing > 0:
+            page = self._trash_page(number)
+            if page is None:
+                return
+            guard.see(page)
+            # What this very run saw alive went just now, or else this is no trash.
+            doubtful = [row_id for row_id in page.ids if row_id in self._context.seen]
+            if any(row is not None for _, row in self._context.source.each(doubtful)):
+                self._refuse_trash("it holds what is not deleted")
+                return
+            gone = [row_id for row_id in page.ids if row_id in self._known]
+            yield from self._told(gone)
+            missing -= len(gone)
+            if self._trash_from is None or page.reaches_before(self._trash_from):
+                return
+            if not page.ids or (page.pages_told is not None and page.number >= page.pages_told):
+                return
+            number += 1
 
-def _some_of(hidden: list[int]) -> list[int]:
-    """Choose whom to ask for again: by chance, so that each has its turn after some runs."""
-    return sorted(random.sample(hidden, min(len(hidden), MOST_ASKED_AGAIN)))
-
-
-def _sound_sweep(run: Run, known: IdSet | None) -> Sweep:
-    def is_new(contact_id: int, _stamp: str | None) -> bool:
-        return known is not None and contact_id not in known and contact_id not in run.seen
-
-    for _ in range(MAX_ROUNDS):
-        found = sweep(run, is_new, lambda _: False)
-        if found.is_sound:
-            run.total = found.last_total
-            return found
-    raise unproven(run, "the ids in the CRM could not be listed soundly, so deletes are unknown")
-
-
-def _those_since(batches: Iterator[Rows], since: str | None) -> Iterator[Rows]:
-    for rows in batches:
-        wanted = rows.since(since)
-        if wanted.ids:
-            yield wanted
-
-
-def _confirm(run: Run, candidates: list[int]) -> tuple[list[int], dict[int, str | None]]:
-    """Ask for each candidate: those that are gone, and those of which the server does not say so."""
-    gone: list[int] = []
-    kept: dict[int, str | None] = {}
-    refusals: defaultdict[int | None, list[int]] = defaultdict(list)
-
-    def ask(contact_id: int) -> Row | None:
+    def _trash_page(self, number: int) -> SourcePage | None:
+        """Read a page of the trash; None where the server does not show it."""
         try:
-            return run.source.one(contact_id)
-        except (Forbidden, ServerFault) as error:
-            refusals[error.status].append(contact_id)
-            return {}
+            page = self._context.source.trash_page(number)
+        except (Unauthenticated, CsrfRejected, RateLimited):
+            raise
+        except (FatalError, ServerFault) as error:
+            self._refuse_trash(f"status {error.status}")
+            return None
+        self._state.trash_refused_until = None
+        return page
 
-    with run.workers.in_order(ask, candidates) as answers:
-        for contact_id, row in answers:
-            if row is None:
-                gone.append(contact_id)
-            else:
-                kept[contact_id] = canonical_timestamp(row.get("updated_at"))
-    for status, ids in refusals.items():
-        logger.warning(
-            "%s: %d contacts are not listed, but their own requests answer with status %s (ids %s); they are not "
-            "taken as deleted, and later runs ask again",
-            run.stream,
-            len(ids),
-            status,
-            _named(ids),
+    def _refuse_trash(self, why: str) -> None:
+        self._state.trash_refused_until = format_timestamp(self._now() + ASK_TRASH_AGAIN_AFTER)
+        logger.info(
+            "%s: the server does not show its trash (%s): what is gone is found by a scan of ids, and the trash is "
+            "asked for again in %d days",
+            self._context.stream,
+            why,
+            ASK_TRASH_AGAIN_AFTER.days,
         )
-    return gone, kept
+
+    # The scan
+
+    def _sound_scan(self) -> IdScan:
+        def is_new(row_id: int, _stamp: str | None) -> bool:
+            return not self._is_learning and row_id not in self._known
+
+        for _ in range(MAX_ROUNDS):
+            scan = scan_ids(self._context, is_new)
+            if scan.is_sound:
+                self._context.total = scan.last_total
+                return scan
+        raise incomplete(
+            self._context, "the ids in the CRM could not be listed soundly, so deletes are unknown"
+        )
+
+    def _new_ones(self, scan: IdScan) -> Iterator[Rows]:
+        for rows in fetch(self._context, scan.wanted):
+            wanted = rows.since(self._since)
+            if wanted.ids:
+                yield wanted
+
+    def _confirmed(self, candidates: Iterable[int]) -> Iterator[Gone]:
+        """Ask for each candidate: only a 404 of its own makes a tombstone; the others are alive and not listed."""
+        gone: list[int] = []
+        refusals: defaultdict[int | None, list[int]] = defaultdict(list)
+
+        def ask(row_id: int) -> Row | None:
+            try:
+                return self._context.source.one(row_id)
+            except (Forbidden, ServerFault) as error:
+                refusals[error.status].append(row_id)
+                return {}
+
+        for row_id, row in self._context.source.each(candidates, ask):
+            if row is None:
+                gone.append(row_id)
+            elif row_id not in self._context.seen:
+                stamp = canonical_timestamp(row.get("updated_at"))
+                # What changed after this run's bookmark is listed by the next one.
+                if self._bookmark is None or (stamp or "") < self._bookmark:
+                    self._unlisted.add(row_id)
+            if len(gone) >= GONE_AT_ONCE:
+                yield from self._told(gone)
+                gone = []
+        yield from self._told(gone)
+        for status, ids in refusals.items():
+            logger.warning(
+                "%s: %d rows are not listed, but their own requests answer with status %s (ids %s); they are not "
+                "taken as deleted, and later runs ask again",
+                self._context.stream,
+                len(ids),
+                status,
+                _named(ids),
+            )
 
 
 def _named(ids: list[int]) -> str:

@@ -1,4 +1,4 @@
-"""A set of contact ids that stays small: a million ids take about 130 KB in memory and a few in the state."""
+"""A set of ids that stays small: a million ids take about 130 KB in memory and a few in the state."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ CHUNK_BYTES = CHUNK_SIZE // 8
 CHUNK_MASK = CHUNK_SIZE - 1
 LARGEST_SPARSE = 32
 """Ids of a chunk that are kept one by one before a bitmap is the smaller."""
+MOST_BYTES = 64 << 20
+"""What a packed set may unpack to: half a thousand million ids, far beyond any CRM."""
+LARGEST_ID = (1 << 63) - 1
 
 
 class IdSet:
@@ -134,22 +137,33 @@ class IdSet:
         """
         result = cls()
         try:
-            data = zlib.decompress(base64.b64decode(text, validate=True))
+            data = _decompressed(base64.b64decode(text, validate=True), MOST_BYTES)
             at = high = 0
             while at < len(data):
                 step, at = _read_varint(data, at)
                 size, at = _read_varint(data, at)
-                bits = bytearray(zlib.decompress(data[at : at + size], bufsize=CHUNK_BYTES))
-                if len(bits) != CHUNK_BYTES:
-                    raise ValueError("a chunk has the wrong size")
+                bits = bytearray(_decompressed(data[at : at + size], CHUNK_BYTES))
                 at += size
                 high += step
+                if len(bits) != CHUNK_BYTES or high > LARGEST_ID >> CHUNK_BITS or high in result._chunks:
+                    raise ValueError("a chunk has the wrong size or place")
                 count = _bit_count(bits)
                 result._chunks[high] = set(_members(bits)) if count <= LARGEST_SPARSE else bits
                 result._count += count
+                if len(result._chunks) > MOST_BYTES // CHUNK_BYTES:
+                    raise ValueError("more ids than a CRM can have")
         except (binascii.Error, zlib.error, IndexError) as error:
             raise ValueError("not a set of ids") from error
         return result
+
+
+def _decompressed(packed: bytes, most_bytes: int) -> bytes:
+    """Unpack, but never more than a set of ids can need."""
+    unpacker = zlib.decompressobj()
+    data = unpacker.decompress(packed, most_bytes + 1)
+    if len(data) > most_bytes or not unpacker.eof:
+        raise ValueError("it is cut off, or unpacks to more than a set of ids needs")
+    return data
 
 
 def _bitmap(members: Iterable[int]) -> bytearray:
@@ -189,3 +203,5 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
         if byte < 128:
             return number, at
         shift += 7
+        if shift > LARGEST_ID.bit_length():
+            raise ValueError("a number is too long")

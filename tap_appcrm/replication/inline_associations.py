@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tap_appcrm.output.stream_sync import StreamSync, now_text
-from tap_appcrm.replication.deferred_associations import Lead
-from tap_appcrm.replication.replication import INCREMENTAL, Reading
-from tap_appcrm.source.list_source import CARRIED, carries
+from tap_appcrm.replication.deferred_associations import FinishedRead
+from tap_appcrm.replication.replication import INCREMENTAL, Replication
+from tap_appcrm.source.list_source import CONTACTS, carries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,20 +19,20 @@ if TYPE_CHECKING:
     from tap_appcrm.streams import ContactAssociationsStream
 
 
-class Companion:
+class InlineAssociations:
     """The associations beside a read of contacts: on the same pages where rows carry them, else afterwards.
 
     Args:
         stream: of associations.
-        reading: of contacts, which leads.
+        contacts: the read that goes ahead.
         state: of the stream of associations, which stands where the contacts stand.
     """
 
-    def __init__(self, stream: ContactAssociationsStream, reading: Reading, state: StreamState) -> None:
+    def __init__(self, stream: ContactAssociationsStream, contacts: Replication, state: StreamState) -> None:
         self._stream = stream
-        self._reading = reading
+        self._contacts = contacts
         self._state = state
-        self._lead = Lead(reading.mode)
+        self._finished = FinishedRead(contacts.mode)
         self._sync: StreamSync | None = None
         self._is_decided = False
 
@@ -39,10 +40,10 @@ class Companion:
         """Emit the associations of rows that carry them; note the others for later."""
         if not self._is_decided:
             self._is_decided = True
-            if carries(rows.rows, CARRIED):
+            if carries(rows.rows, CONTACTS.carried):
                 self._open()
         if self._sync is None:
-            self._lead.note(rows)
+            self._finished.note(rows)
             return
         for found in self._stream.rows_of(rows):
             self._sync.emit(found)
@@ -50,8 +51,11 @@ class Companion:
 
     def _open(self) -> None:
         self._stream.open_early()
-        mirrored = Reading(
-            self._reading.run, self._stream.tap.settings, self._state, full_table=self._stream.is_full_table
+        mirrored = Replication(
+            self._contacts.context,
+            self._stream.tap.settings,
+            self._state,
+            full_table=self._stream.is_full_table,
         )
         self._stream.begin_version(mirrored)
         self._sync = StreamSync(self._stream, mirrored, writes=True)
@@ -60,26 +64,27 @@ class Companion:
         """Let the stream's state follow that of the contacts."""
         if self._sync is None:
             return
-        backfill = self._reading.state.backfill
-        if backfill is not None:
-            backfill = backfill.with_version(self._stream.table_version)
-        self._state.backfill = backfill
-        self._state.bookmark = self._reading.state.bookmark
+        theirs = self._contacts.state
+        self._state.backfill = None if theirs.backfill is None else replace(theirs.backfill)
+        self._state.bookmark = theirs.bookmark
+        self._state.scope = theirs.scope
+        self._state.proven_total = theirs.proven_total
         self._stream.store(self._state)
 
     def finish(self) -> None:
-        """Close the stream, or leave the contacts to be followed."""
+        """Close the stream, or leave the contacts to be gone through once more."""
         if self._sync is None:
-            # A filtered read by id hands out fewer contacts than it sees, so it cannot be followed.
-            if self._reading.mode == INCREMENTAL or not self._reading.is_filtered:
-                self._lead.finish(self._reading)
-                self._stream.lead = self._lead
+            # A filtered read by id hands out fewer contacts than it sees, so their ids say too much.
+            if self._contacts.mode == INCREMENTAL or not self._contacts.is_filtered:
+                self._finished.finish(self._contacts)
+                self._stream.finished_contacts = self._finished
             return
         self._stream.activate_version()
-        receipt, run = self._sync.receipt, self._reading.run
+        receipt, context = self._sync.receipt, self._contacts.context
         receipt.ended_at = now_text()
         receipt.records = self._sync.writer.records
-        receipt.distinct_ids, receipt.total, receipt.repaired = len(run.seen), run.total, run.repaired
-        receipt.bookmark_after = self._reading.state.bookmark
+        receipt.distinct_ids, receipt.total = len(context.seen), context.total
+        receipt.repaired = context.repaired
+        receipt.bookmark_after = self._contacts.state.bookmark
         receipt.complete = True
         self._stream.is_done = True

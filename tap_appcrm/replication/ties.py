@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tap_appcrm.replication.id_scan import Sweep
     from tap_appcrm.source.page import SourcePage
 
 
-class TieGroup(msgspec.Struct):
+@dataclass
+class TieGroup:
     """Rows of one ``updated_at`` across a page boundary, where an unstable order can show one twice, another never."""
 
     stamp: str
-    ids: set[int] = msgspec.field(default_factory=set)
+    ids: set[int] = field(default_factory=set)
     shown: int = 0
     first_position: int = 0
     last_position: int = 0
@@ -76,20 +75,20 @@ class TieWatch:
 
 
 class TieSearch:
-    """Which rows of groups, of those that were not shown, a sweep has come upon so far."""
+    """Which rows of groups, of those that were not shown, an id scan has come upon so far."""
 
     def __init__(self, groups: Mapping[str, TieGroup]) -> None:
         self._groups = groups
         self._found: defaultdict[str, set[int]] = defaultdict(set)
 
-    def wants(self, contact_id: int, stamp: str | None) -> bool:
+    def wants(self, row_id: int, stamp: str | None) -> bool:
         """Whether this is such a row."""
-        if stamp is None or stamp not in self._groups or contact_id in self._groups[stamp].ids:
+        if stamp is None or stamp not in self._groups or row_id in self._groups[stamp].ids:
             return False
-        self._found[stamp].add(contact_id)
+        self._found[stamp].add(row_id)
         return True
 
-    def has_all(self, _so_far: Sweep) -> bool:
+    def has_all(self) -> bool:
         """Whether of each group as many rows are known as it took up positions.
 
         Each by itself: rows that come into one group this very second must not stand in for another's.

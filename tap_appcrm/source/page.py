@@ -1,10 +1,9 @@
-"""Pages of contacts as the walks see them, and what can be told from one: pure, but for the seeking of the last."""
+"""A page of a list as the walks see it, and the search for the last one: no request is made here but through a call."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +17,8 @@ BY_CHANGE = "updated_at"
 NEWEST_FIRST = "updated_at|desc"
 
 
-class SourcePage(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class SourcePage:
     """One page: rows, their ids and their ``updated_at`` in canonical form, side by side.
 
     ``total``, ``per_page`` and ``last_page`` are the server's own words; None where it says nothing usable.
@@ -37,7 +37,7 @@ class SourcePage(msgspec.Struct, frozen=True):
 
     @property
     def is_whole_table(self) -> bool:
-        """Whether this page alone holds all contacts."""
+        """Whether this page alone holds all that the server counts."""
         if self.number != 1 or (self.last_page or 1) > 1:
             return False
         if self.total is not None:
@@ -65,14 +65,10 @@ class SourcePage(msgspec.Struct, frozen=True):
         """Whether more rows may follow, as far as the number of rows tells."""
         return len(self.ids) >= self.rows_per_page
 
-    @property
-    def is_beyond_the_count(self) -> bool:
-        """Whether rows stand where there are none by the server's own count."""
-        return bool(self.ids) and self.pages_told is not None and self.pages_told < self.number
-
-    def without_counts(self) -> SourcePage:
-        """Return the same rows as if the server had not counted."""
-        return msgspec.structs.replace(self, total=None, last_page=None)
+    def and_more(self, following: SourcePage) -> SourcePage:
+        """Return this page as the first of several, because the following one holds rows that it did not count."""
+        total = max(following.total or 0, len(self.ids) + len(following.ids))
+        return replace(self, total=total, last_page=max(2, following.last_page or 2))
 
     @property
     def newest(self) -> str | None:
@@ -91,56 +87,94 @@ class SourcePage(msgspec.Struct, frozen=True):
 
 MOST_JUMPS = 3
 """How often the end is followed that moves away: what is behind it then came in just now."""
+FURTHEST_PAGE = 1 << 31
+"""Where the doubling of page numbers ends: no CRM has that many."""
 
 
-def seek_last(read: Callable[[int], SourcePage], told: int | None) -> SourcePage:
+def seek_last(
+    read: Callable[[int], SourcePage],
+    told: int | None,
+    is_certain: Callable[[SourcePage], bool] = lambda _page: False,
+) -> SourcePage:
     """Return the last page that holds rows, or an empty page 1.
+
+    A last page that is full is looked behind, since a count may be older than the table.
 
     Args:
         read: reads one page.
-        told: its number as the server told it, or None: then pages are doubled until one is empty.
+        told: its number as the server told it, or None: then pages are doubled until one brings nothing new.
+        is_certain: whether a full page shows by itself that it is the last.
     """
-    known: dict[int, SourcePage] = {}
+    return _LastPage(read, is_certain).seek(told)
 
-    def repeats(page: SourcePage) -> bool:
-        """Whether the server sends a page that it sent before, because it does not know the page number."""
-        return len(page.ids) > 1 and any(
-            set(page.ids) == set(other.ids) for other in known.values() if other.number < page.number
-        )
 
-    def holds_rows(number: int) -> bool:
-        page = read(number)
+class _LastPage:
+    def __init__(self, read: Callable[[int], SourcePage], is_certain: Callable[[SourcePage], bool]) -> None:
+        self._read = read
+        self._is_certain = is_certain
+        self._known: dict[int, SourcePage] = {}
+        self._uses_counts = True
+        self._jumps = 0
+
+    def seek(self, told: int | None) -> SourcePage:
+        beyond: int | None = None
+        within = told or 1
+        while not self._holds_rows(within):
+            if within == 1:
+                return self._known[1]
+            beyond = within
+            within = _further_left(told or 1, within)
+        while beyond is None:
+            following = self._following(within)
+            if following is None:
+                return self._known[within]
+            if self._holds_rows(following):
+                within = following
+            else:
+                beyond = following
+        while beyond - within > 1:
+            middle = (within + beyond) // 2
+            if self._holds_rows(middle):
+                within = middle
+            else:
+                beyond = middle
+        return self._known[within]
+
+    def _following(self, number: int) -> int | None:
+        """The page to look at behind one that holds rows; None where that one is the last."""
+        page = self._known[number]
+        told = page.pages_told if self._uses_counts else None
+        if told is None:
+            return number * 2 if number < FURTHEST_PAGE else None
+        if self._jumps == MOST_JUMPS:
+            return None
+        if told > number:
+            self._jumps += 1
+            return told
+        if not page.is_full or self._is_certain(page):
+            return None
+        self._uses_counts = False
+        if not self._holds_rows(number + 1):
+            return None
+        self._uses_counts = (self._known[number + 1].pages_told or 0) > number
+        self._jumps += 1
+        return number + 1
+
+    def _holds_rows(self, number: int) -> bool:
+        page = self._known[number] if number in self._known else self._read(number)
+        self._known[number] = page
+        if not page.ids:
+            return False
+        is_counted = self._uses_counts and page.pages_told is not None
+        if number == 1 or is_counted or not self._shows_earlier_rows(page):
+            return True
         # Rows that tie may come in another order each time, so one page alone that looks the same says little.
-        is_repeated = page.pages_told is None and repeats(page) and repeats(read(number + 1))
-        known[number] = page
-        return bool(page.ids) and not is_repeated
+        return not self._shows_earlier_rows(self._read(number + 1))
 
-    beyond: int | None = None
-    within = told or 1
-    while not holds_rows(within):
-        if within == 1:
-            return known[1]
-        beyond = within
-        within = _further_left(told or 1, within)
-    jumps = 0
-    while beyond is None:
-        page = known[within]
-        following = page.pages_told
-        if following is not None and (following <= within or jumps == MOST_JUMPS):
-            return page
-        jumps += following is not None
-        following = following or within * 2
-        if holds_rows(following):
-            within = following
-        else:
-            beyond = following
-    while beyond - within > 1:
-        middle = (within + beyond) // 2
-        if holds_rows(middle):
-            within = middle
-        else:
-            beyond = middle
-    return known[within]
+    def _shows_earlier_rows(self, page: SourcePage) -> bool:
+        """Whether the page holds rows of an earlier one only, as from a server that does not know page numbers."""
+        earlier = {row for other in self._known.values() if other.number < page.number for row in other.ids}
+        return bool(earlier) and earlier.issuperset(page.ids)
 
 
 def _further_left(told: int, empty: int) -> int:

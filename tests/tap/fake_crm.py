@@ -4,8 +4,6 @@ It is a `Source` of the walks: what a page shows is decided when the request is 
 """
 
 from collections import deque
-from concurrent.futures import Future
-from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 
 from appcrm.contact import format_timestamp
@@ -38,7 +36,10 @@ class FakeCrm:
         self.tells_totals = True
         self.tells_time = True
         self.refuses_order = None
+        self.refuses_trash = None
         self.honoured_page_size = None
+        self.deleted_at = {}
+        self.workers = InlineWorkers()
 
     # What happens in the CRM
 
@@ -55,6 +56,7 @@ class FakeCrm:
 
     def delete(self, contact_id):
         self.trash[contact_id] = self.alive.pop(contact_id)
+        self.deleted_at[contact_id] = self._stamp()
 
     def restore(self, contact_id):
         self.alive[contact_id] = self.trash.pop(contact_id)
@@ -65,33 +67,49 @@ class FakeCrm:
 
     # What is asked of it
 
-    def rows(self, order, number, *, page_size=None, doubtful=False):  # noqa: ARG002  a fake answers at once
+    def page(self, order, number, *, page_size=None, probing=False):  # noqa: ARG002  a fake answers at once
         self._serve(("list", order, number))
         if order != "id" and self.refuses_order is not None:
             raise self.refuses_order
-        return self.page(order, number, page_size or self.page_size)
+        return self.shown(order, number, page_size or self.page_size)
 
-    def stamps(self, number):
-        self._serve(("stamps", "id", number))
-        return self.page("id", number, self.page_size)
+    def pages(self, order, numbers):
+        for _, page in self.workers.in_order(lambda number: self.page(order, number), numbers):
+            yield page
+
+    def id_page(self, number):
+        self._serve(("ids", "id", number))
+        return self.shown("id", number, self.page_size)
+
+    def trash_page(self, number):
+        self._serve(("trash", NEWEST_FIRST, number))
+        if self.refuses_trash is not None:
+            raise self.refuses_trash
+        rows = [{**row, "updated_at": self.deleted_at[row["id"]]} for row in self.trash.values()]
+        return self._page(NEWEST_FIRST, number, self.page_size, rows)
 
     def one(self, contact_id):
         self._serve(("one", contact_id))
         return self.alive.get(contact_id)
 
-    def ignore_counts(self):
-        self.tells_totals = False
+    def each(self, ids, ask=None):
+        return self.workers.in_order(ask or self.one, ids)
 
     def _serve(self, request):
         self.before_request()
         self.requests.append(request)
 
-    def page(self, order, number, size):
-        size = self.honoured_page_size or size
+    def shown(self, order, number, size):
+        """Return what a page of the list shows."""
+        return self._page(order, number, self.honoured_page_size or size, list(self.alive.values()))
+
+    def _page(self, order, number, size, rows):
+        by_id = sorted(rows, key=lambda row: row["id"])
         if order == "id":
-            rows = [self.alive[contact_id] for contact_id in sorted(self.alive)]
+            rows = by_id
         else:
-            rows = [self.alive[contact_id] for contact_id in self.shuffle(sorted(self.alive))]
+            found = {row["id"]: row for row in by_id}
+            rows = [found[contact_id] for contact_id in self.shuffle(list(found))]
             rows.sort(key=lambda row: row["updated_at"], reverse=order == NEWEST_FIRST)
             assert order in (BY_CHANGE, NEWEST_FIRST)
         shown = rows[(number - 1) * size : number * size]
@@ -125,33 +143,26 @@ class InlineWorkers:
         self.size = size
         self.pick = pick
 
-    def call(self, function, *arguments):
-        return function(*arguments)
-
-    def submit(self, function, *arguments):
-        future = Future()
-        future.call = lambda: function(*arguments)
-        return future
-
-    def result(self, future):
-        if not future.done():
-            future.set_result(future.call())
-        return future.result()
-
-    @contextmanager
     def in_order(self, function, keys):
-        yield self._results(function, keys)
-
-    def _results(self, function, keys):
         remaining = iter(keys)
         waiting = deque()
         while True:
             while len(waiting) < self.size and (key := next(remaining, None)) is not None:
-                waiting.append((key, self.submit(function, key)))
+                waiting.append((key, _Call(function, key)))
             if not waiting:
                 return
-            while not waiting[0][1].done():
-                open_calls = [future for _, future in waiting if not future.done()]
-                self.result(open_calls[self.pick(len(open_calls))])
-            key, future = waiting.popleft()
-            yield key, future.result()
+            while not waiting[0][1].is_done:
+                open_calls = [call for _, call in waiting if not call.is_done]
+                open_calls[self.pick(len(open_calls))].carry_out()
+            key, call = waiting.popleft()
+            yield key, call.result
+
+
+class _Call:
+    def __init__(self, function, key):
+        self._make = lambda: function(key)
+        self.is_done = False
+
+    def carry_out(self):
+        self.result = self._make()
+        self.is_done = True

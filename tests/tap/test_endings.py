@@ -22,7 +22,7 @@ from running import Output, choose, config_of, discover, run
 from tap_appcrm.cli import ended
 from tap_appcrm.output.record_writer import RecordWriter
 from tap_appcrm.output.stream_sync import StreamSync
-from tap_appcrm.source.list_source import ApiSource
+from tap_appcrm.source.list_source import ListSource
 from tap_appcrm.source.records import RecordMaker
 from tap_appcrm.tap import TapAppcrm
 
@@ -237,7 +237,7 @@ class Unheard(BaseException):
 
 
 EDGES = {
-    "a request": (ApiSource, "rows"),
+    "a request": (ListSource, "_page"),
     "a record is made": (RecordMaker, "make"),
     "a record is written": (RecordWriter, "write"),
     "a checkpoint": (StreamSync, "_checkpoint"),

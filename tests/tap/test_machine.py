@@ -11,8 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from tap_appcrm.replication.backfill import Checkpoint
 from tap_appcrm.replication.deletes import Gone
-from tap_appcrm.replication.read_context import Run, Unproven
-from tap_appcrm.replication.replication import Reading
+from tap_appcrm.replication.read_context import IncompleteRead, ReadContext
+from tap_appcrm.replication.replication import Replication
 from tap_appcrm.settings import TapSettings
 from tap_appcrm.state import StreamState
 
@@ -73,7 +73,7 @@ class Crowd(RuleBasedStateMachine):
         self.crm.shuffle = lambda ids: chance.sample(ids, len(ids))
         try:
             self._read(InlineWorkers(concurrency, chance.randrange), saves=lambda: chance.random() < 0.5)
-        except (Killed, Unproven):
+        except (Killed, IncompleteRead):
             pass
         finally:
             self.crm.before_request = lambda: None
@@ -92,9 +92,13 @@ class Crowd(RuleBasedStateMachine):
     def _read(self, workers, saves):
         """Run the tap; what is in ``self.state`` is its last STATE, whatever happens."""
         self.emitted_now = set()
-        run = Run("contacts", self.crm, workers, self.crm.page_size)
+        self.crm.workers = workers
+        context = ReadContext("contacts", self.crm, self.crm.page_size)
         state = StreamState.parse("contacts", self.state)
-        reading = Reading(run, settings_of(detect_deletes=self.detect_deletes), state)
+        reading = Replication(
+            context, settings_of(detect_deletes=self.detect_deletes, max_shrink="100%"), state
+        )
+        state = reading.state
         for step in reading.steps():
             if isinstance(step, Gone):
                 self.gone.update(step.ids)
@@ -107,7 +111,6 @@ class Crowd(RuleBasedStateMachine):
                 reading.save()
                 self._write(state)
         self._write(state)
-        return run
 
     def _write(self, state):
         self.vouched |= self.emitted_now

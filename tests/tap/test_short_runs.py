@@ -12,8 +12,8 @@ from fake_crm import FakeCrm, InlineWorkers, Killed
 
 from tap_appcrm.replication.backfill import Checkpoint
 from tap_appcrm.replication.deletes import Gone
-from tap_appcrm.replication.read_context import Run, Unproven
-from tap_appcrm.replication.replication import Reading
+from tap_appcrm.replication.read_context import IncompleteRead, ReadContext
+from tap_appcrm.replication.replication import Replication
 from tap_appcrm.settings import TapSettings
 from tap_appcrm.state import StreamState
 
@@ -81,7 +81,7 @@ class Trial:
         self.crm.shuffle = lambda ids: self.chance.sample(ids, len(ids))
         try:
             self.run(InlineWorkers(self.chance.randint(1, 4), self.chance.randrange))
-        except (Killed, Unproven):
+        except (Killed, IncompleteRead):
             pass
         finally:
             self.crm.before_request = lambda: None
@@ -89,10 +89,11 @@ class Trial:
 
     def run(self, workers):
         """Run the tap; what is in ``state`` is its last STATE, whatever happens."""
+        self.crm.workers = workers
         state = StreamState.parse("contacts", self.state)
-        reading = Reading(
-            Run("contacts", self.crm, workers, self.crm.page_size),
-            TapSettings.from_config({"lookback_seconds": 0}),
+        reading = Replication(
+            ReadContext("contacts", self.crm, self.crm.page_size),
+            TapSettings.from_config({"lookback_seconds": 0, "max_shrink": "100%"}),
             state,
         )
         for step in reading.steps():
