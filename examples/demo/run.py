@@ -125,7 +125,7 @@ class Demo:
         print(
             "\nWhat target-appcrm changed, from its receipts in the warehouse (examples/receipts/receipts.sql):"
         )
-        for at, operation, email, _, field, old, new, reason in warehouse.receipts(self._connection):
+        for at, operation, email, _, field, old, new, reason, *_ in warehouse.receipts(self._connection):
             if operation != "create":
                 print(f"  {at:%H:%M:%S} {operation} {email} {field}: {old} -> {new} {reason or ''}".rstrip())
 

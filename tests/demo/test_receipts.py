@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from appcrm.receipts import Receipt, ReceiptWriter, Run
+
 TAP = Path(__file__).parents[2] / "examples" / "receipts" / "tap_receipts.py"
+AT = "2026-06-01T08:00:00.000000Z"
 SCHEMA = {
     "type": "SCHEMA",
     "stream": "appcrm_receipts",
@@ -46,6 +50,17 @@ def tap(tmp_path):
         return messages
 
     return run
+
+
+def as_the_target_writes(run_id, *receipts, ended=True):
+    """The lines of one run."""
+    lines, run = [], Run(run_id, AT, "https://acme.example/api")
+    writer = ReceiptWriter(lines.append, run)
+    for each in receipts:
+        writer.write(each)
+    if ended:
+        writer.end(replace(run, ended_at=AT, exit_code=0))
+    return lines
 
 
 def operations(messages):
@@ -114,3 +129,46 @@ def test_a_line_that_is_no_message_ends_the_run_with_its_place(tmp_path):
     assert done.returncode == 1
     assert f"{file}, line 1: no Singer message" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_runs_and_receipts_go_out_under_their_own_keys_with_a_schema_each_time(tap, tmp_path):
+    file = tmp_path / "receipts.singer.jsonl"
+    lines = as_the_target_writes("r1", Receipt("contacts", "create", AT), Receipt("contacts", "update", AT))
+    file.write_bytes(b"".join(lines[:4]))
+    first = tap(file)
+    assert [(m["type"], m.get("stream"), m.get("key_properties")) for m in first[:2]] == [
+        ("SCHEMA", "appcrm_runs", ["run_id"]),
+        ("SCHEMA", "appcrm_receipts", ["run_id", "n"]),
+    ]
+    # In the middle of a run, what follows is no use to a loader without its SCHEMA.
+    file.write_bytes(b"".join(lines))
+    second = tap(file)
+    assert [m["stream"] for m in second if m["type"] == "SCHEMA"] == ["appcrm_runs", "appcrm_receipts"]
+    records = [m["record"] for m in second if m["type"] == "RECORD"]
+    assert [(r["run_id"], r.get("n"), r.get("ended_at")) for r in records] == [
+        ("r1", 2, None),
+        ("r1", None, AT),
+    ]
+    assert [m["type"] for m in tap(file)] == ["SCHEMA", "SCHEMA", "STATE"]
+
+
+def test_a_state_of_before_runs_had_records_goes_on(tap, tmp_path):
+    file = tmp_path / "receipts.singer.jsonl"
+    write(file, SCHEMA, receipt("create"))
+    old = {"bookmarks": {"files": {str(file): {"line": 2, "offset": file.stat().st_size}}}}
+    (tmp_path / "state.json").write_text(json.dumps(old))
+    with file.open("ab") as more:
+        more.writelines(as_the_target_writes("r1", Receipt("contacts", "update", AT)))
+    assert operations([m for m in tap(file) if m.get("stream") == "appcrm_receipts"]) == ["update"]
+    assert [m["type"] for m in tap(file)] == ["SCHEMA", "SCHEMA", "STATE"]
+
+
+def test_what_no_warehouse_text_can_hold_is_left_out(tap, tmp_path):
+    file = tmp_path / "receipts.singer.jsonl"
+    odd = Receipt("contacts", "update", AT, changes={"street": ["a\0b", "c\ud800d"]}, key={"email": "\0"})
+    file.write_bytes(b"\xef\xbb\xbf" + b"".join(as_the_target_writes("r1", odd)))
+    (found,) = [
+        m["record"] for m in tap(file) if m.get("stream") == "appcrm_receipts" and m["type"] == "RECORD"
+    ]
+    assert found["changes"] == {"street": ["ab", "cd"]}
+    assert found["key"] == {"email": ""}
