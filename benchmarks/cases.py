@@ -106,14 +106,18 @@ GROUPS = {
         "Start-up: one contact written", 1, 0, writes=True, only=(TARGET, SDK_TARGET, LOOP), more_rounds=6
     ),
     "read-0": Group("Reading 10,000 contacts at 0 ms", 10_000, 0, more_rounds=4),
-    "read-50": Group("Reading 10,000 contacts at 50 ms", 10_000, 50),
-    "read-200": Group("Reading 10,000 contacts at 200 ms", 10_000, 200),
     "read-100k": Group(
         "Reading 100,000 contacts at 0 ms",
         100_000,
         0,
         only=tuple(case.name for case in READERS if case.name not in TOO_SLOW_FOR_MANY),
     ),
-    "write-0": Group("Writing 2,000 new contacts at 0 ms", 2_000, 0, writes=True),
-    "write-50": Group("Writing 2,000 new contacts at 50 ms", 2_000, 50, writes=True),
+    "read-50": Group("Reading 10,000 contacts at 50 ms", 10_000, 50),
+    "read-50-100k": Group("Reading 100,000 contacts at 50 ms", 100_000, 50, only=(TAP, RAW_LIMIT)),
+    "write-0-500": Group("Writing 500 new contacts at 0 ms", 500, 0, writes=True, only=(TARGET, SDK_TARGET)),
+    "write-0": Group("Writing 2,500 new contacts at 0 ms", 2_500, 0, writes=True),
+    "write-50-500": Group(
+        "Writing 500 new contacts at 50 ms", 500, 50, writes=True, only=(TARGET, RAW_LIMIT)
+    ),
+    "write-50": Group("Writing 2,500 new contacts at 50 ms", 2_500, 50, writes=True),
 }

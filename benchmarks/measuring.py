@@ -96,13 +96,16 @@ class Simulator:
 
 
 @contextmanager
-def simulator(contacts: int, latency_ms: float, name: str = "0") -> Iterator[Simulator]:
+def simulator(
+    contacts: int, latency_ms: float, name: str = "0", *, rate_limit: int | None = None
+) -> Iterator[Simulator]:
     """Start a simulator and write the files that the tools need to talk to it."""
     folder = WORK / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     command = [ENVIRONMENTS / "limit" / "bin" / "python", HERE / "simulator.py"]
     options = ["--contacts", str(contacts), "--latency-ms", str(latency_ms)]
+    options += ["--rate-limit", str(rate_limit)] if rate_limit else []
     process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None  # noqa: S101  as was asked for
     running = Simulator(process, int(process.stdout.readline()), folder)

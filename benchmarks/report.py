@@ -66,6 +66,34 @@ def simulator_cost(runs: list[dict[str, Any]]) -> float:
     )
 
 
+def limited() -> list[str]:
+    """Return the section on the API's own limit."""
+    part = load("limit")
+    if part is None:
+        return []
+    rows = [
+        [
+            f"**{run['case']}**" if run["case"] in (TAP, TARGET) else run["case"],
+            run["job"],
+            f"{run['seconds']:.0f}",
+            f"{run['least_seconds']:.0f}",
+            f"{run['requests']:,}",
+            str(run["refused"]),
+            f"{run['records']:,} of {run['expected']:,}" + (", gave up" if run["error"] else ""),
+        ]
+        for run in sorted(part["runs"], key=lambda run: (run["job"], run["seconds"]))
+    ]
+    head = ["tool", "job", "seconds", "least for its requests", "requests", "answered 429", "contacts"]
+    return [
+        "## At 90 requests a minute",
+        "",
+        f"The limit of the vendor's cloud, switched on. One run each, side by side, measured {part['machine']['when']}.",
+        "",
+        *table(head, rows, left=2),
+        "",
+    ]
+
+
 def growth(explanation: str) -> list[str]:
     """Return the section on how cost grows, and why so."""
     part = load("growth")
@@ -130,7 +158,7 @@ def main() -> None:
     ]
     for name in GROUPS:
         lines += side_by_side(name)
-    lines += [*requests_tables(), *growth(explanation), tried.strip(), ""]
+    lines += [*limited(), *requests_tables(), *growth(explanation), tried.strip(), ""]
     (HERE / "RESULTS.md").write_text("\n".join(lines))
     plots.draw_groups({name: summaries(part["runs"]) for name, part in parts.items()}, RESULTS)
     if part := load("requests"):

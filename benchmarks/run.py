@@ -1,6 +1,6 @@
 """Measures everything and writes the results page.
 
-``run.py quick`` times the tools side by side; ``run.py requests`` counts requests; ``run.py growth`` times from 1,000
+``run.py quick`` times the tools side by side; ``run.py limit`` at the API's own limit; ``run.py requests`` counts; ``run.py growth`` times from 1,000
 contacts up; ``run.py full`` does all of it, with more rounds. ``run.py report`` only writes the page anew.
 """
 
@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from at_the_limit import measure_at_the_limit
 from cases import GROUPS
 from counting import count_requests
 from growing import measure_growth
@@ -121,7 +122,7 @@ def alone() -> Iterator[None]:
 def main() -> int:
     """Measure what the command line names; the exit code is 1 if any tool failed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=["quick", "full", "requests", "growth", "report"])
+    parser.add_argument("part", choices=["quick", "full", "limit", "requests", "growth", "report"])
     parser.add_argument("--groups", default=",".join(GROUPS), help="of the tools side by side")
     parser.add_argument("--rounds", type=int)
     given = parser.parse_args()
@@ -138,6 +139,8 @@ def run(given: argparse.Namespace) -> int:
             runs = measure_group(name, given.rounds or ROUNDS[given.part])
             failed += [run for run in runs if run["error"]]
             keep(name, {"machine": machine(), "title": GROUPS[name].title, "runs": runs})
+    if given.part in ("full", "limit"):
+        keep("limit", {"machine": machine(), **measure_at_the_limit()})
     if given.part in ("full", "requests"):
         keep("requests", {"machine": machine(), **count_requests()})
     if given.part in ("full", "growth"):

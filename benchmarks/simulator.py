@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import email.utils
+import math
 import re
 import sys
 import time
@@ -33,16 +34,20 @@ REASONS: Final = {
     403: b"403 Forbidden",
     404: b"404 Not Found",
     422: b"422 Unprocessable Content",
+    429: b"429 Too Many Requests",
 }
+WINDOW_SECONDS: Final = 60
+APP_VERSION: Final = b"1.7.0"
 CONTENT_LENGTH: Final = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
 
 
 class Api:
     """Answers requests and counts them."""
 
-    def __init__(self, contacts: Contacts, latency_seconds: float) -> None:
+    def __init__(self, contacts: Contacts, latency_seconds: float, rate_limit: int | None) -> None:
         self.contacts = contacts
         self.latency_seconds = latency_seconds
+        self.rate_limit = rate_limit
         self.in_flight = 0
         self.reset()
 
@@ -51,6 +56,8 @@ class Api:
         self.calls: Counter[str] = Counter()
         self.most_in_flight = 0
         self.connections = 0
+        self.window_begins = float("-inf")
+        self.in_window = 0
         self.cpu_before = time.process_time()
         self.contacts.reset()
 
@@ -67,6 +74,24 @@ class Api:
                 "cpu_seconds": time.process_time() - self.cpu_before,
             }
         )
+
+    def admit(self) -> tuple[bool, bytes]:
+        """Count a request against the limit; return whether it may pass, and the headers that tell of the limit."""
+        if self.rate_limit is None:
+            return True, b"X-RateLimit-Limit: 1000000\r\nX-RateLimit-Remaining: 999999\r\n"
+        now = time.monotonic()
+        if now - self.window_begins >= WINDOW_SECONDS:
+            self.window_begins, self.in_window = now, 0
+        self.in_window += 1
+        told = b"X-RateLimit-Limit: %d\r\nX-RateLimit-Remaining: %d\r\n" % (
+            self.rate_limit,
+            max(0, self.rate_limit - self.in_window),
+        )
+        if self.in_window <= self.rate_limit:
+            return True, told
+        self.calls["refused by the limit"] += 1
+        left = math.ceil(self.window_begins + WINDOW_SECONDS - now)
+        return False, told + b"Retry-After: %d\r\nX-RateLimit-Reset: %d\r\n" % (left, time.time() + left)
 
     def control(self, path: str, query: dict[str, str]) -> bytes:
         """Answer a call of the benchmark's own."""
@@ -88,7 +113,7 @@ class Api:
         if path == "/api/contacts/search" and method == "GET":
             self.calls["search"] += 1
             fields = query.get("search_fields", "email:=")
-            if not fields.startswith(("email:", "id:")):
+            if not fields.startswith(("email:=", "email:like", "id:")):  # 1.7 takes `in` on ids alone
                 return 403, b'{"message":"Unknown search field."}'
             rows = contacts.shown(contacts.found(query), query.get("select", ""), query.get("with", ""))
             return 200, b"[" + b",".join(rows) + b"]"
@@ -153,10 +178,16 @@ class Connection(asyncio.Protocol):
             return
         api.in_flight += 1
         api.most_in_flight = max(api.most_in_flight, api.in_flight)
-        if b"Bearer " in head:
-            whole = response(*api.answer(method, parts.path, query, body))
+        if b"Bearer " not in head:
+            whole = response(401, b'{"message":"Unauthenticated."}', b"")
         else:
-            whole = response(401, b'{"message":"Unauthenticated."}')
+            passes, limit = api.admit()
+            status, content = (
+                api.answer(method, parts.path, query, body)
+                if passes
+                else (429, b'{"message":"Too Many Attempts."}')
+            )
+            whole = response(status, content, limit)
         if api.latency_seconds:
             self._loop.call_later(api.latency_seconds, self._send, whole)
         else:
@@ -168,22 +199,24 @@ class Connection(asyncio.Protocol):
             self._transport.write(whole)
 
 
-def response(status: int, body: bytes) -> bytes:
+def response(status: int, body: bytes, limit: bytes) -> bytes:
     """Put the headers before a body that AppCRM sends."""
     return (
-        b"HTTP/1.1 %s\r\nDate: %s\r\nContent-Type: application/json\r\nX-RateLimit-Limit: 1000000\r\nX-RateLimit-Remaining: 999999\r\nContent-Length: %d\r\n\r\n%s"
+        b"HTTP/1.1 %s\r\nDate: %s\r\nContent-Type: application/json\r\nX-App-Version: %s\r\n%sContent-Length: %d\r\n\r\n%s"
         % (
             REASONS[status],
             email.utils.formatdate(usegmt=True).encode(),
+            APP_VERSION,
+            limit,
             len(body),
             body,
         )
     )
 
 
-async def serve(port: int, contacts: int, latency_ms: float) -> None:
+async def serve(port: int, contacts: int, latency_ms: float, rate_limit: int | None) -> None:
     """Serve until ended."""
-    api = Api(Contacts(contacts, f"http://127.0.0.1:{port}/api/contacts"), latency_ms / 1000)
+    api = Api(Contacts(contacts, f"http://127.0.0.1:{port}/api/contacts"), latency_ms / 1000, rate_limit)
     server = await asyncio.get_running_loop().create_server(
         lambda: Connection(api), "127.0.0.1", port, backlog=512
     )
@@ -198,5 +231,8 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--contacts", type=int, default=10_000)
     parser.add_argument("--latency-ms", type=float, default=0)
+    parser.add_argument(
+        "--rate-limit", type=int, help="requests a minute, in windows that begin with a request"
+    )
     given = parser.parse_args()
-    uvloop.run(serve(given.port, given.contacts, given.latency_ms))
+    uvloop.run(serve(given.port, given.contacts, given.latency_ms, given.rate_limit))
