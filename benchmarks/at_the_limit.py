@@ -31,10 +31,16 @@ def least_seconds(requests: int) -> float:
     return 60 * windows + START_SECONDS + windows + 1
 
 
+def is_ceiling(case: Case) -> bool:
+    """Tell whether a case only shows what a machine can do: it knows no limit."""
+    return case.name.startswith("limit:")
+
+
 def measure_at_the_limit() -> dict[str, Any]:
     """Measure a first load, the night after it, and a first write; one entry for each tool and job."""
     source = write_input("limited", range(1, NEW_CONTACTS + 1))
-    jobs = [(_read, case) for case in READERS] + [(_write, case) for case in WRITERS]
+    jobs = [(_read, case) for case in READERS if not is_ceiling(case)]
+    jobs += [(_write, case) for case in WRITERS if not is_ceiling(case)]
     with ThreadPoolExecutor(len(jobs)) as lanes:
         futures = [
             lanes.submit(job, case, f"limited-{lane}", source) for lane, (job, case) in enumerate(jobs)
@@ -80,5 +86,7 @@ def _write(case: Case, lane: str, source: Any) -> list[dict[str, Any]]:  # noqa:
         with simulator(CONTACTS, LATENCY_MS, lane, rate_limit=PER_MINUTE) as crm:
             changed = range(1, CHANGED + 1)
             night = write_input("limited-night", changed, changed)
-            found.append(_entry("night", measure(case, crm, source=night), CHANGED))
+            result = measure(case, crm, source=night)
+            result.records = result.calls.get("update", 0)
+            found.append(_entry("night", result, CHANGED))
     return found

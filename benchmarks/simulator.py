@@ -179,7 +179,7 @@ class Connection(asyncio.Protocol):
         api.in_flight += 1
         api.most_in_flight = max(api.most_in_flight, api.in_flight)
         if b"Bearer " not in head:
-            whole = response(401, b'{"message":"Unauthenticated."}', b"")
+            whole = response(401, b'{"message":"Unauthenticated."}')
         else:
             passes, limit = api.admit()
             status, content = (
@@ -199,7 +199,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(whole)
 
 
-def response(status: int, body: bytes, limit: bytes) -> bytes:
+def response(status: int, body: bytes, limit: bytes = b"") -> bytes:
     """Put the headers before a body that AppCRM sends."""
     return (
         b"HTTP/1.1 %s\r\nDate: %s\r\nContent-Type: application/json\r\nX-App-Version: %s\r\n%sContent-Length: %d\r\n\r\n%s"
