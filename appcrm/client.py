@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -12,8 +13,8 @@ from appcrm.session import UNREADABLE, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
 
+    from appcrm.abilities import Abilities
     from appcrm.session import Response
     from appcrm.settings import ApiSettings
 
@@ -89,6 +90,15 @@ class Client:
     def requests_sent(self) -> int:
         """Tries so far, over all threads."""
         return self.session.requests_sent
+
+    @property
+    def abilities(self) -> Abilities:
+        """What is known of the CRM so far."""
+        return self.session.abilities
+
+    def break_off_reads(self) -> None:
+        """End every read in flight at once: for a run that ends, and does not wait for slow answers."""
+        self.session.break_off_reads()
 
     def list_contacts(
         self,
@@ -188,7 +198,13 @@ class Client:
 
     def delete_contact(self, contact_id: int) -> None:
         """Delete a contact, which goes to the trash (vendor page, Delete Contacts)."""
-        self.session.request("delete", "DELETE", f"/contacts/{contact_id}")
+        path = f"/contacts/{contact_id}"
+
+        def decode(response: Response) -> None:
+            # A page for people with status 200, as of a proxy's login, has deleted nothing.
+            read_contact(response, "delete", path, needs_id=False)
+
+        self.session.request("delete", "DELETE", path, decode=decode)
 
     def attach(self, contact_id: int, associations: Associations) -> Row:
         """Add associations; 409 where one is there already (vendor page, Attach Associations)."""
@@ -323,8 +339,12 @@ def _server_time(response: Response) -> datetime | None:
     if text is None:
         return None
     try:
-        return parsedate_to_datetime(text)
-    except ValueError:
+        moment = parsedate_to_datetime(text)
+        # A zone of -0000 means UTC of a clock that is unsure of itself.
+        return (
+            moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
+        )
+    except (ValueError, OverflowError):
         return None
 
 

@@ -1,22 +1,27 @@
 """What can go wrong between a connector and AppCRM.
 
     AppcrmError
-    ├── SettingsError            a setting that cannot work; nothing was sent
-    └── ApiError                 one request, after its tries
-        ├── RetriableError       the same request may succeed later
-        │   ├── RateLimited      429
-        │   ├── ServerFault      5xx, 408, 425
-        │   ├── MalformedBody    2xx whose body is not the JSON that was asked for
-        │   └── ConnectionFault  no answer at all: refused, reset, timed out
-        └── FatalError           the same request would fail again
-            ├── Unauthenticated  401
-            ├── CsrfRejected     419
-            ├── RedirectRefused  3xx that leads elsewhere
-            ├── Forbidden        403
-            ├── NotFound         404
-            ├── Conflict         409
-            ├── InvalidRecord    422
-            └── BadRequest       any other 4xx
+    ├── SettingsError             a setting that cannot work; nothing was sent
+    └── ApiError                  one request, after its tries
+        ├── RetriableError        the same request may succeed later
+        │   ├── RateLimited       429
+        │   ├── ServerFault       5xx, 408, 425
+        │   ├── MalformedBody     2xx whose body is not the JSON that was asked for
+        │   └── ConnectionFault   no whole answer: refused, reset, timed out
+        └── FatalError            the same request would fail again
+            ├── NoRecordsFault    and so would any other: the run ends
+            │   ├── Unauthenticated  401
+            │   ├── CsrfRejected     419
+            │   ├── RedirectRefused  3xx that leads elsewhere, or in answer to a write
+            │   ├── EndpointRefused  402, 405 and other 4xx that no record causes; an HTML page with any 4xx
+            │   ├── UnknownHost      the name of api_url is not known
+            │   └── WaitTooLong      the server asks to wait for more than an hour
+            ├── Forbidden         403
+            ├── NotFound          404
+            ├── Conflict          409
+            ├── InvalidRecord     422
+            ├── AnswerTooLarge    more than 64 MB unpacked
+            └── BadRequest        400, 413, 414
 
 The table at the end maps a status to its class; its sources are the vendor page and Laravel's conventions.
 """
@@ -30,7 +35,7 @@ from appcrm.text import printable
 LONGEST_SENTENCE_CHARS = 1200
 OWN_MODULES = ("appcrm", "tap_appcrm", "target_appcrm")
 
-COLLECTION_CALLS = frozenset({"list", "search", "create"})
+COLLECTION_CALLS = frozenset({"list", "search", "create", "trash", "fields"})
 """Calls whose path names no contact."""
 
 
@@ -128,22 +133,58 @@ class FatalError(ApiError):
     """A refusal that a retry cannot change."""
 
 
-class Unauthenticated(FatalError):
+class NoRecordsFault(FatalError):
+    """A refusal that has nothing to do with what was sent: any other request would meet it, so the run ends."""
+
+
+class Unauthenticated(NoRecordsFault):
     """401."""
 
     hint = "Check auth_token: it is missing, mistyped, expired or revoked"
 
 
-class CsrfRejected(FatalError):
+class CsrfRejected(NoRecordsFault):
     """419: the server took the request for a browser's."""
 
     hint = "Check api_url, and that no proxy adds a Referer or Origin header"
 
 
-class RedirectRefused(FatalError):
-    """3xx to another address, to which the token is not carried."""
+class RedirectRefused(NoRecordsFault):
+    """3xx to another address, to which the token is not carried, or in answer to a write."""
 
-    hint = "Set api_url to the address that it redirects to, if you trust it"
+    hint = "Check api_url: set it to the address that it redirects to, if you trust it"
+
+
+class EndpointRefused(NoRecordsFault):
+    """402, 405 and their like, or a page for people: it was not the API that answered, or it is closed."""
+
+    hint = (
+        "Check that api_url is the API's address, such as https://acme.appcrm.com.br/api, that the CRM's account is "
+        "paid and not under maintenance, and that no proxy or firewall stands between"
+    )
+
+
+class UnknownHost(NoRecordsFault):
+    """The name of the host cannot be resolved, and it never answered in this run."""
+
+    hint = "Check the spelling of api_url and this machine's network"
+
+
+class WaitTooLong(NoRecordsFault):
+    """The server asks to wait for longer than a run may."""
+
+    hint = "Run again then; if this lasts, lower requests_per_minute or give the connectors a CRM user of their own"
+
+
+class AnswerTooLarge(FatalError):
+    """A success whose body is larger than anything that was asked for."""
+
+    hint = "Lower page_size, or check that api_url is the API's address"
+
+    @property
+    def outcome_unknown(self) -> bool:
+        """The status said success, but what came of it was not read."""
+        return True
 
 
 class Forbidden(FatalError):
@@ -171,15 +212,18 @@ class InvalidRecord(FatalError):
 
 
 class BadRequest(FatalError):
-    """Any other 4xx."""
+    """A request that the server cannot take as it is."""
 
 
 STATUS_ERRORS: dict[int, type[ApiError]] = {
+    400: BadRequest,
     401: Unauthenticated,
     403: Forbidden,
     404: NotFound,
     408: ServerFault,
     409: Conflict,
+    413: BadRequest,
+    414: BadRequest,
     419: CsrfRejected,
     422: InvalidRecord,
     425: ServerFault,
@@ -187,15 +231,24 @@ STATUS_ERRORS: dict[int, type[ApiError]] = {
 }
 
 
-def error_for_status(status: int) -> type[ApiError]:
-    """Return the error class for an HTTP status of 300 or more."""
-    if status in STATUS_ERRORS:
-        return STATUS_ERRORS[status]
-    if status >= 500:
+OWN_MEANING_WITH_HTML = frozenset({401, 408, 419, 425, 429})
+"""Statuses below 500 that a page for people does not change: what stands between may send them so."""
+
+
+def error_for_status(status: int, *, is_html: bool = False) -> type[ApiError]:
+    """Return the error class for an HTTP status that is no success.
+
+    Args:
+        status: below 200, or 300 and more.
+        is_html: whether the body is a page for people, which the API never sends below 500.
+    """
+    if status < 200 or status >= 500:
         return ServerFault
-    if status >= 400:
-        return BadRequest
-    return RedirectRefused
+    if status < 400:
+        return RedirectRefused
+    if is_html and status not in OWN_MEANING_WITH_HTML:
+        return EndpointRefused
+    return STATUS_ERRORS.get(status, EndpointRefused)
 
 
 REPORT_TO = "please send this line, with the command and its version, to the maintainers of appcrm-connectors"

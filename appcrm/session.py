@@ -2,33 +2,61 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import msgspec
 
-from appcrm.connections import Broken, Connections
-from appcrm.errors import ApiError, ConnectionFault, RedirectRefused, error_for_status
-from appcrm.limiter import Limiter, read_rate_headers
+from appcrm.abilities import Abilities
+from appcrm.contact import ASSOCIATIONS, LIST_FIELDS, SCALAR_FIELDS
+from appcrm.errors import (
+    AnswerTooLarge,
+    ApiError,
+    ConnectionFault,
+    RedirectRefused,
+    UnknownHost,
+    WaitTooLong,
+    error_for_status,
+)
+from appcrm.rate_limiter import Limiter, read_rate_headers
 from appcrm.retry import RetryPolicy
+from appcrm.text import printable
+from appcrm.transport import MOST_BODY_BYTES, Broken, TooLarge, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from appcrm.limiter import RateHeaders
+    from appcrm.abilities import Ability
+    from appcrm.rate_limiter import RateHeaders
     from appcrm.settings import ApiSettings
+    from appcrm.transport import Answer
+
+ApiErrorT = TypeVar("ApiErrorT", bound=ApiError)
 
 MAX_REDIRECTS = 3
 LONGEST_DETAIL_CHARS = 500
+MOST_FIELD_ERRORS = 100
+LONGEST_RETRY_AFTER_SECONDS = 3600.0
+"""A server that asks for more ends the run, which says until when."""
+FURTHEST_SHOWN_SECONDS = 10 * 365 * 86400.0
 DEFAULT_PORTS = {"http": 80, "https": 443}
 ENCODER = msgspec.json.Encoder(decimal_format="number")
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
-"""What decoding a body raises: a byte that is no UTF-8 is an error of Python's own."""
+UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError, OverflowError)
+"""What decoding a body raises: bytes that are no UTF-8, depths and numbers beyond any bound are errors of Python's."""
+SHOWN_FIELD = re.compile(r"([a-z][a-z_]{0,63})((?:\.\d{1,3})?(?:\.(?:id|name|number|type|value))?)", re.ASCII)
+KNOWN_FIELDS = frozenset({*SCALAR_FIELDS, *LIST_FIELDS, *ASSOCIATIONS})
+
+logger = logging.getLogger("appcrm")
 
 
-class Response(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Response:
     """A success: its status, headers and undecoded body."""
 
     status: int
@@ -36,12 +64,25 @@ class Response(msgspec.Struct, frozen=True):
     body: bytes
 
 
-class SentRequest(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class SentRequest:
     """One try, for those who count: never its query, body or token."""
 
     operation: str
     status: int | None
     seconds: float
+
+
+@dataclass(frozen=True)
+class Call:
+    """What is asked for, by name and address."""
+
+    operation: str
+    method: str
+    path: str
+    url: str
+    payload: bytes | None = None
+    body_fields: frozenset[str] = frozenset()
 
 
 class Session:
@@ -50,7 +91,7 @@ class Session:
     Args:
         settings: address, token and limits.
         on_request: called after each try, from the thread that made it.
-        connections: to the address; made by default.
+        transport: to the address; made by default.
         clock: monotonic seconds.
         sleep: waits for seconds; it may raise to end a wait early.
     """
@@ -60,7 +101,7 @@ class Session:
         settings: ApiSettings,
         *,
         on_request: Callable[[SentRequest], None] | None = None,
-        connections: Connections | None = None,
+        transport: Transport | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -69,18 +110,12 @@ class Session:
         self._clock = clock
         self.limiter = Limiter(settings.requests_per_minute, clock=clock, sleep=sleep)
         self._retry = RetryPolicy(settings.max_tries, settings.max_retry_wait, sleep)
-        self._connections = connections or Connections(
-            settings.api_url, settings.concurrency, settings.request_timeout
-        )
-        self._headers = {
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip, deflate",
-            "Authorization": f"Bearer {settings.auth_token}",
-            "Connection": "keep-alive",
-            "User-Agent": settings.user_agent,
-        }
-        self._count_lock = threading.Lock()
+        self._transport = transport or Transport(settings)
+        self._lock = threading.Lock()
         self._has_answered = False
+        self._ended_by: WaitTooLong | None = None
+        self.abilities = Abilities()
+        """What is known of the CRM so far."""
         self.requests_sent = 0
         """Tries so far, over all threads."""
 
@@ -114,91 +149,168 @@ class Session:
         url = self._settings.api_url + path
         if query:
             url = f"{url}?{urlencode(query, safe=':;|,')}"
-        payload = None if body is None else ENCODER.encode(body)
-
-        def try_once() -> Any:  # noqa: ANN401  whatever decode returns
-            return decode(self._send(operation, method, url, path, payload))
-
+        call = Call(
+            operation,
+            method,
+            path,
+            url,
+            None if body is None else ENCODER.encode(body),
+            frozenset(body) if isinstance(body, dict) else frozenset(),
+        )
         retry = self._retry
         if max_tries is not None and max_tries < retry.max_tries:
-            retry = RetryPolicy(max_tries, retry.max_wait_seconds, retry.sleep, retry.jitter)
-        return retry.call(try_once, idempotent=idempotent, has_answered=lambda: self._has_answered)
+            retry = replace(retry, max_tries=max_tries)
+        return retry.call(
+            lambda: decode(self._send(call)), idempotent=idempotent, has_answered=lambda: self._has_answered
+        )
 
-    def _send(self, operation: str, method: str, url: str, path: str, payload: bytes | None) -> Response:
+    def note_ability(self, ability: Ability, *, works: bool) -> None:
+        """Remember what an answer showed that the CRM can do, or cannot."""
+        with self._lock:
+            self.abilities = self.abilities.with_seen(ability, works=works)
+
+    def break_off_reads(self) -> None:
+        """End every GET in flight at once: for a run that ends, and does not wait for slow answers."""
+        self._transport.break_off_reads()
+
+    def _send(self, call: Call) -> Response:
         """Send one try, following redirects of a GET within the same address."""
+        url = call.url
         for _ in range(MAX_REDIRECTS + 1):
-            status, headers, body, rates = self._exchange(operation, method, url, path, payload)
-            if 200 <= status < 300:
-                return Response(status, headers, body)
-            location = headers.get("Location")
-            if not (300 <= status < 400 and location):
-                raise _refusal(operation, path, status=status, headers=headers, body=body, rates=rates)
-            target = urljoin(url, location)
-            if method != "GET" or _origin(target) != _origin(url):
-                raise RedirectRefused(
-                    f"status {status} redirects to {_shown_origin(target)}",
-                    operation=operation,
-                    path=path,
-                    status=status,
-                )
-            url = target
-        raise RedirectRefused("redirects without end", operation=operation, path=path, status=status)
+            answer, rates = self._exchange(call, url)
+            if 200 <= answer.status < 300:
+                return Response(answer.status, answer.headers, answer.body)
+            location = answer.headers.get("Location")
+            if not (300 <= answer.status < 400 and location):
+                raise self._refusal(call, answer, rates)
+            url = self._redirected(call, answer.status, url, location)
+        raise self._error(RedirectRefused, call, "redirects without end", status=answer.status)
 
-    def _exchange(
-        self, operation: str, method: str, url: str, path: str, payload: bytes | None
-    ) -> tuple[int, Mapping[str, str], bytes, RateHeaders]:
-        headers = self._headers
-        if method != "GET":
-            headers = headers | {"Content-Length": str(len(payload or b""))}
-        if payload is not None:
-            headers = headers | {"Content-Type": "application/json"}
-        sent_at = self.limiter.acquire()
-        status = None
-        rates = None
+    def _redirected(self, call: Call, status: int, url: str, location: str) -> str:
+        """Return where a redirect leads, if the token may go there."""
         try:
-            answer = self._connections.exchange(method, url, headers, payload)
+            target = urljoin(url, location)
+            origin = _origin(target)
+        except ValueError:
+            raise self._error(
+                RedirectRefused, call, f"status {status} redirects to what is no address", status=status
+            ) from None
+        if call.method == "GET" and origin == _origin(url):
+            return target
+        where = "another path" if origin == _origin(url) else printable(_shown(origin))
+        raise self._error(RedirectRefused, call, f"status {status} redirects to {where}", status=status)
+
+    def _exchange(self, call: Call, url: str) -> tuple[Answer, RateHeaders]:
+        if self._ended_by is not None:
+            raise self._ended_by
+        ticket = self.limiter.acquire()
+        status = rates = None
+        try:
+            answer = self._transport.exchange(call.method, url, call.payload)
             status = answer.status
             rates = read_rate_headers(answer.headers, now_unix=time.time())
-            body = answer.read()
+            self._learn(answer.headers)
         except Broken as error:
-            raise ConnectionFault(
-                error.what, operation=operation, path=path, reached_server=error.reached_server
-            ) from error
+            raise self._broken(call, error) from error
+        except TooLarge as error:
+            status = 200
+            what = f"a body of more than {MOST_BODY_BYTES // 2**20} MB"
+            raise self._error(AnswerTooLarge, call, what, status=status) from error
         finally:
-            self.limiter.release(sent_at, rates, rate_limited=status == 429)
-            with self._count_lock:
+            self.limiter.release(ticket, _within_an_hour(rates), rate_limited=status == 429)
+            with self._lock:
                 self.requests_sent += 1
                 self._has_answered = self._has_answered or status is not None
             if self._on_request is not None:
-                self._on_request(SentRequest(operation, status, self._clock() - sent_at))
-        return status, answer.headers, body, rates
+                self._on_request(SentRequest(call.operation, status, self._clock() - ticket.sent_at))
+        return answer, rates
+
+    def _learn(self, headers: Mapping[str, str]) -> None:
+        """Take the CRM's version from the first answer that says it, and tell it once."""
+        told = headers.get("X-App-Version")
+        if told is None or self.abilities.app_version is not None:
+            return
+        with self._lock:
+            if self.abilities.app_version is not None:
+                return
+            self.abilities = replace(self.abilities, app_version=printable(told, 30))
+        logger.info("The CRM is AppCRM %s", self.abilities.app_version)
+
+    def _broken(self, call: Call, error: Broken) -> ApiError:
+        if error.is_unknown_host and not self._has_answered:
+            return self._error(UnknownHost, call, error.what, reached_server=False)
+        return self._error(ConnectionFault, call, error.what, reached_server=error.reached_server)
+
+    def _refusal(self, call: Call, answer: Answer, rates: RateHeaders) -> ApiError:
+        detail, field_errors = read_error_body(answer.body)
+        is_html = _is_html(answer)
+        told_seconds = rates.retry_after_seconds
+        if told_seconds is None and answer.status == 429:
+            told_seconds = rates.reset_seconds
+        if told_seconds is not None and told_seconds > LONGEST_RETRY_AFTER_SECONDS and answer.status >= 429:
+            self._ended_by = self._error(
+                WaitTooLong,
+                call,
+                f"status {answer.status} asks to wait {_until(told_seconds)}",
+                status=answer.status,
+                retry_after_seconds=told_seconds,
+            )
+            return self._ended_by
+        message = f"status {answer.status}"
+        if field_errors:
+            message += f" on {', '.join(_shown_fields(field_errors, call.body_fields))}"
+        elif is_html:
+            message += " with an HTML page"
+        return self._error(
+            error_for_status(answer.status, is_html=is_html),
+            call,
+            message,
+            status=answer.status,
+            detail=detail,
+            field_errors=field_errors,
+            retry_after_seconds=told_seconds,
+        )
+
+    def _error(self, kind: type[ApiErrorT], call: Call, message: str, **facts: Any) -> ApiErrorT:  # noqa: ANN401  the error's own
+        version = self.abilities.app_version
+        text = message if version is None else f"{message} (AppCRM {version})"
+        return kind(text, operation=call.operation, path=call.path, **facts)
 
 
-def _refusal(
-    operation: str, path: str, *, status: int, headers: Mapping[str, str], body: bytes, rates: RateHeaders
-) -> ApiError:
-    detail, field_errors = read_error_body(body)
-    told_seconds = rates.retry_after_seconds
-    if told_seconds is None and status == 429:
-        told_seconds = rates.reset_seconds
-    message = f"status {status}"
-    if field_errors:
-        message += f" on {', '.join(sorted(field_errors))}"
-    elif status >= 500 and "html" in headers.get("Content-Type", ""):
-        message += " with an HTML page"
-    return error_for_status(status)(
-        message,
-        operation=operation,
-        path=path,
-        status=status,
-        detail=detail,
-        field_errors=field_errors,
-        retry_after_seconds=told_seconds,
-    )
+def _within_an_hour(rates: RateHeaders | None) -> RateHeaders | None:
+    """Return headers that hold nobody for longer than a run may wait: beyond that, the run ends."""
+    if rates is None or (rates.retry_after_seconds or 0.0) <= LONGEST_RETRY_AFTER_SECONDS:
+        return rates
+    return replace(rates, retry_after_seconds=LONGEST_RETRY_AFTER_SECONDS)
+
+
+def _until(seconds: float) -> str:
+    if seconds > FURTHEST_SHOWN_SECONDS:
+        return "for more than ten years"
+    moment = datetime.now(timezone.utc) + timedelta(seconds=seconds)
+    return f"until {moment:%Y-%m-%d %H:%M} UTC"
+
+
+def _is_html(answer: Answer) -> bool:
+    beginning = answer.body[:200].lstrip()[:1]
+    return "html" in answer.headers.get("Content-Type", "").lower() or beginning == b"<"
+
+
+def _shown_fields(field_errors: Mapping[str, object], body_fields: frozenset[str]) -> list[str]:
+    """Return the names of fields that can be shown: those that were sent or are known, and nothing else."""
+    shown = set()
+    for name in field_errors:
+        found = SHOWN_FIELD.fullmatch(name)
+        is_ours = found is not None and (found[1] in KNOWN_FIELDS or found[1] in body_fields)
+        shown.add(name if is_ours else "a field that was not sent")
+    return sorted(shown)
 
 
 def read_error_body(body: bytes) -> tuple[str, dict[str, list[str]]]:
-    """Read an error body: the server's message, and its texts by field; both empty where it has none."""
+    """Read an error body: the server's message, and its texts by field; both empty where it has none.
+
+    Both are cut and on one line each, but they may name a person: they belong in files, not in logs.
+    """
     try:
         content = msgspec.json.decode(body)
     except UNREADABLE:
@@ -207,11 +319,16 @@ def read_error_body(body: bytes) -> tuple[str, dict[str, list[str]]]:
         return "", {}
     message = content.get("message") or content.get("error") or ""
     errors = content.get("errors")
-    by_field = {
-        str(name): [str(text) for text in (texts if isinstance(texts, list) else [texts])]
-        for name, texts in (errors.items() if isinstance(errors, dict) else ())
-    }
-    return str(message)[:LONGEST_DETAIL_CHARS], by_field
+    by_field: dict[str, list[str]] = {}
+    for name, texts in list(errors.items() if isinstance(errors, dict) else ())[:MOST_FIELD_ERRORS]:
+        several = texts[:MOST_FIELD_ERRORS] if isinstance(texts, list) else [texts]
+        by_field[printable(name)] = [printable(_flat(text), LONGEST_DETAIL_CHARS) for text in several]
+    return printable(_flat(message), LONGEST_DETAIL_CHARS), by_field
+
+
+def _flat(value: object) -> object:
+    """Return a text or number as it is; of anything else only its kind, because it may be nested without end."""
+    return value if isinstance(value, (str, int, float)) else f"({type(value).__name__})"
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
@@ -219,6 +336,6 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS.get(parts.scheme)
 
 
-def _shown_origin(url: str) -> str:
-    scheme, host, port = _origin(url)
+def _shown(origin: tuple[str, str | None, int | None]) -> str:
+    scheme, host, port = origin
     return f"{scheme}://{host}" if port == DEFAULT_PORTS.get(scheme) else f"{scheme}://{host}:{port}"

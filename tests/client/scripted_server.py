@@ -61,7 +61,7 @@ class ScriptedServer:
                 if answer.cut:
                     self.close_connection = True
 
-            do_GET = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815  the names that http.server calls
+            do_GET = do_POST = do_PUT = do_DELETE = do_CONNECT = handle_any  # noqa: N815  the names that http.server calls
 
             def log_message(self, *_args: object) -> None:
                 """Keep the test output quiet."""

@@ -145,7 +145,13 @@ def test_every_error_of_the_tree_can_come_of_a_response():
         below = kind.__subclasses__()
         return {kind} if not below else set().union(*map(leaves, below))
 
-    raised_elsewhere = {errors.MalformedBody, errors.ConnectionFault}
+    raised_elsewhere = {
+        errors.AnswerTooLarge,
+        errors.ConnectionFault,
+        errors.MalformedBody,
+        errors.UnknownHost,
+        errors.WaitTooLong,
+    }
     mapped = {errors.error_for_status(status) for status in range(300, 600)}
     assert leaves(errors.ApiError) == mapped | raised_elsewhere
 

@@ -11,12 +11,10 @@ import pytest
 import trustme
 from scripted_server import Answer, ScriptedServer
 
-from appcrm.connections import may_need_proxy, path_of
 from appcrm.errors import ConnectionFault, SettingsError
 
 OK = b'{"id": 7, "first_name": "Ana"}'
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
-PROXIED = "http://127.0.0.1:9/api"
 ENCRYPTED = "https://crm.invalid/api"
 
 
@@ -92,21 +90,6 @@ def test_certificates_are_read_alike_with_a_proxy_in_the_environment(
     assert make_client(api_url=tls_server.url).retrieve_contact(7)["first_name"] == "Ana"
 
 
-@pytest.mark.parametrize(
-    ("environment", "platform", "needed"),
-    [
-        ({}, "linux", False),
-        ({"HTTPS_PROXY": ""}, "linux", False),
-        ({"https_proxy": "http://proxy.invalid"}, "linux", True),
-        ({"ALL_PROXY": "socks5://proxy.invalid"}, "linux", True),
-        ({}, "darwin", True),
-        ({}, "win32", True),
-    ],
-)
-def test_requests_is_asked_for_a_proxy_only_where_there_can_be_one(environment, platform, needed):
-    assert may_need_proxy(environment, platform) == needed
-
-
 def test_an_address_with_letters_of_its_own_language_is_no_mistake(make_client):
     make_client(api_url="https://ação.invalid/api")
 
@@ -131,24 +114,35 @@ def test_an_encrypted_connection_that_fails_for_another_reason_is_tried_again(ma
 
 
 def test_requests_go_through_the_proxy_of_the_environment(make_client, server, answer, monkeypatch):
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{server.port}")
-    answer({"body": OK})
-    assert make_client(api_url=PROXIED).retrieve_contact(7)["id"] == 7
-    assert server.asked[0].target == f"{PROXIED}/contacts/7"
-    assert server.asked[0].headers["Host"] == "127.0.0.1:9"
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{server.port}")
+    answer({"status": 407})
+    with pytest.raises(ConnectionFault, match="the proxy"):
+        make_client(api_url=ENCRYPTED).retrieve_contact(7)
+    assert (server.asked[0].method, server.asked[0].target) == ("CONNECT", "crm.invalid:443")
+    assert "Authorization" not in server.asked[0].headers
 
 
-def test_an_address_that_needs_no_proxy_is_asked_directly(make_client, server, answer, monkeypatch):
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_what_goes_to_this_machine_goes_past_proxies(
+    make_client, server, answer, monkeypatch, host, variable
+):
+    monkeypatch.setenv(variable, "http://127.0.0.1:9")
     answer({"body": OK})
-    make_client().retrieve_contact(7)
+    make_client(api_url=f"http://{host}:{server.port}/api").retrieve_contact(7)
     assert server.asked[0].target == "/api/contacts/7"
+
+
+@pytest.mark.parametrize("scheme", ["socks5h", "socks5", "socks4"])
+def test_a_socks_proxy_without_its_extra_is_named_before_the_first_request(make_client, monkeypatch, scheme):
+    monkeypatch.setenv("ALL_PROXY", f"{scheme}://127.0.0.1:9")
+    with pytest.raises(SettingsError, match=r"SOCKS.*requests\[socks\]"):
+        make_client(api_url=ENCRYPTED)
 
 
 def test_a_create_that_reached_no_proxy_never_left(make_client, monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    with pytest.raises(ConnectionFault, match="the proxy refused") as caught:
+    with pytest.raises(ConnectionFault, match="the proxy") as caught:
         make_client(api_url=ENCRYPTED).create_contact({"first_name": "Ana"})
     assert not caught.value.outcome_unknown
 
@@ -168,15 +162,3 @@ def test_a_body_that_is_not_compressed_as_it_says_is_tried_again(client, answer,
     answer({"body": OK, "headers": {"Content-Encoding": "gzip"}}, {"body": OK})
     assert client.retrieve_contact(7)["id"] == 7
     assert len(waits) == 1
-
-
-@pytest.mark.parametrize(
-    ("url", "path"),
-    [
-        ("https://crm.invalid", "/"),
-        ("https://crm.invalid/api/contacts", "/api/contacts"),
-        ("https://crm.invalid/api/contacts?q=a?", "/api/contacts?q=a?"),
-    ],
-)
-def test_a_request_line_holds_path_and_query(url, path):
-    assert path_of(url) == path
