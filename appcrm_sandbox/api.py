@@ -5,24 +5,30 @@ from __future__ import annotations
 import dataclasses
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
 
 import msgspec
 
-from appcrm_sandbox.errors import ApiError, not_found
+from appcrm_sandbox.errors import ApiError, not_found, server_error
+from appcrm_sandbox.field_lists import FIELD_LISTS, custom_fields_of, fields_of, shown_rules
 from appcrm_sandbox.listing import Lister, Page
-from appcrm_sandbox.neighbours import show_neighbours
-from appcrm_sandbox.render import LINKED, Renderer, Shown
+from appcrm_sandbox.lookups import BARE, LOOKUPS, lookup_page, lookup_rows
+from appcrm_sandbox.neighbours import linked_names, show_neighbours, shown_unasked
+from appcrm_sandbox.projection import EVERYTHING, Projection, projection_of
+from appcrm_sandbox.pruning import Pruner
+from appcrm_sandbox.render import LINKED, WITH, Renderer, Shown
 from appcrm_sandbox.schema import CONTACTS, RESOURCES, Resource
+from appcrm_sandbox.viewer import forbidden
 from appcrm_sandbox.writing import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from appcrm_sandbox.query import Query
     from appcrm_sandbox.settings import Settings
     from appcrm_sandbox.store import Store
     from appcrm_sandbox.validate import Body
     from appcrm_sandbox.values import Json
+    from appcrm_sandbox.viewer import Viewer
 
 _NAMES = "|".join(RESOURCES)
 _ID = r"(?P<id>[0-9]{1,18})"
@@ -35,9 +41,16 @@ ROUTES: tuple[tuple[re.Pattern[str], dict[str, str]], ...] = (
         re.compile(f"/associations/(?P<resource>{_NAMES})/{_ID}"),
         {"PUT": "attach", "DELETE": "detach", "POST": "sync"},
     ),
+    (re.compile(f"/trashed/(?P<resource>{_NAMES})/search"), {"GET": "trash_search"}),
     (re.compile(f"/trashed/(?P<resource>{_NAMES})"), {"GET": "trash"}),
-    (re.compile(f"/trashed/(?P<resource>{_NAMES})/{_ID}"), {"POST": "restore", "DELETE": "purge"}),
-    (re.compile(r"/(?P<resource>users|sources|countries|stages)"), {"GET": "lookup"}),
+    (
+        re.compile(f"/trashed/(?P<resource>{_NAMES})/{_ID}"),
+        {"GET": "trash_retrieve", "POST": "restore", "DELETE": "purge"},
+    ),
+    (re.compile(f"/(?P<resource>{_NAMES})/(?P<list>{'|'.join(FIELD_LISTS)}|rules)"), {"GET": "fields"}),
+    (re.compile(f"/fields/(?P<resource>{_NAMES})/(?P<list>update)"), {"GET": "fields"}),
+    (re.compile(r"/(?P<list>custom-fields)"), {"GET": "fields"}),
+    (re.compile(f"/(?P<resource>{'|'.join(LOOKUPS)})"), {"GET": "lookup"}),
 )
 _BIGGEST_ID = 2**63 - 1
 
@@ -50,6 +63,8 @@ class Call:
     resource: str
     record_id: int
     allowed: tuple[str, ...] = ()
+    # Which list of fields: `index-fields`, `rules` and so on.
+    field_list: str = ""
 
 
 @dataclasses.dataclass(slots=True)
@@ -57,7 +72,8 @@ class Request:
     """What a handler needs of one request."""
 
     call: Call
-    query: dict[str, str]
+    query: Query
+    viewer: Viewer
     body: Body
     base_url: str
     envelope: str
@@ -88,7 +104,8 @@ def understand(method: str, path: str) -> Call:
             parts = match.groupdict()
             record_id = int(parts.get("id") or 0)
             operation = methods.get("GET" if method == "HEAD" else method, "unknown")
-            return Call(operation, parts["resource"], record_id, tuple(methods))
+            resource = parts.get("resource") or CONTACTS.name
+            return Call(operation, resource, record_id, tuple(methods), parts.get("list") or "")
     return Call("unknown", "", 0)
 
 
@@ -101,6 +118,7 @@ class Api:
         self.lister = Lister(store, settings)
         self.renderer = Renderer(store, settings)
         self.writer = Writer(store, settings)
+        self._pruner = Pruner(store, self.writer)
         self._handlers: dict[str, Callable[[Request], Reply]] = {
             "list": self._list,
             "search": self._search,
@@ -112,6 +130,9 @@ class Api:
             "detach": self._associate("DELETE"),
             "sync": self._associate("POST"),
             "trash": self._trash,
+            "trash_search": self._trash_search,
+            "trash_retrieve": self._trash_retrieve,
+            "fields": self._fields,
             "restore": self._restore,
             "purge": self._purge,
             "lookup": self._lookup,
@@ -129,74 +150,141 @@ class Api:
             raise not_found()
         if request.call.record_id > _BIGGEST_ID:
             raise not_found()
+        self._pruner.prune_if_due()
         return handler(request)
 
     def _list(self, request: Request) -> Reply:
-        resource = RESOURCES[request.call.resource]
-        page = self.lister.page(resource, request.query, per_page=request.per_page)
-        return self._paged(request, page, self._shown(resource, page.ids, request))
+        return self._listed(request, trashed=False)
 
     def _trash(self, request: Request) -> Reply:
+        return self._listed(request, trashed=True)
+
+    def _listed(self, request: Request, *, trashed: bool) -> Reply:
         resource = RESOURCES[request.call.resource]
-        page = self.lister.page(resource, request.query, trashed=True, per_page=request.per_page)
-        return self._paged(request, page, self._shown(resource, page.ids, request))
+        links = self._with(request) if self.settings.list_associations else []
+        projection = projection_of(resource, self.store.fields, request.query)
+        page = self.lister.page(
+            resource, request.query, request.viewer, trashed=trashed, per_page=request.per_page
+        )
+        return self._paged(request, page, self._shown(request, page.ids, links, projection))
 
     def _search(self, request: Request) -> Reply:
+        return self._searched(request, trashed=False)
+
+    def _trash_search(self, request: Request) -> Reply:
+        return self._searched(request, trashed=True)
+
+    def _searched(self, request: Request, *, trashed: bool) -> Reply:
         resource = RESOURCES[request.call.resource]
-        shown = self._shown(resource, self.lister.search(resource, request.query), request)
+        links = [*self._shown_unasked(resource), *self._with(request)]
+        projection = projection_of(resource, self.store.fields, request.query)
+        ids = self.lister.search(resource, request.query, request.viewer, trashed=trashed)
+        shown = self._shown(request, ids, links, projection)
         return Reply.json(200, {"data": shown} if request.envelope == "wrapped" else shown)
 
-    def _shown(self, resource: Resource, ids: Sequence[int], request: Request) -> list[Shown]:
-        select = frozenset(_parts(request.query.get("select", "")))
-        if resource is not CONTACTS:
-            return show_neighbours(self.store, self.renderer, resource, ids, select=select)
-        return self.renderer.contacts(ids, select=select, links=self._with(request))
+    def _shown(
+        self,
+        request: Request,
+        ids: Sequence[int],
+        links: Sequence[str],
+        projection: Projection = EVERYTHING,
+    ) -> list[Shown]:
+        resource, viewer = RESOURCES[request.call.resource], request.viewer
+        if resource is CONTACTS:
+            return self.renderer.contacts(ids, viewer, projection=projection, links=links)
+        return show_neighbours(
+            self.store, self.renderer, resource, ids, viewer, projection=projection, links=links
+        )
 
-    def _with(self, request: Request) -> list[str]:
-        if not self.settings.list_associations:
-            return []
-        asked = _parts(request.query.get("with", ""))
-        return [name for name in LINKED if name in asked]
+    @staticmethod
+    def _shown_unasked(resource: Resource) -> tuple[str, ...]:
+        """The associations that one record and the rows of a search carry."""
+        return LINKED[:2] if resource is CONTACTS else shown_unasked(resource)
+
+    @staticmethod
+    def _with(request: Request) -> list[str]:
+        """The associations that `with` asks for; ApiError 500 on one that there is not."""
+        resource = RESOURCES[request.call.resource]
+        known = WITH if resource is CONTACTS else linked_names(resource)
+        asked = request.query.parts("with")
+        unknown = [name for name in asked if name not in known]
+        if unknown:
+            raise server_error(f"Call to undefined relationship [{unknown[0]}]")
+        return asked
 
     def _retrieve(self, request: Request) -> Reply:
         resource = RESOURCES[request.call.resource]
-        self.writer.live(resource, request.call.record_id)
-        return self._record(request, 200, resource, request.call.record_id)
+        request.viewer.check_row(resource, self.writer.live(resource, request.call.record_id))
+        return self._record(request, 200, resource, request.call.record_id, links=self._with(request))
+
+    def _trash_retrieve(self, request: Request) -> Reply:
+        resource = RESOURCES[request.call.resource]
+        request.viewer.check_row(resource, self.writer.trashed(resource, request.call.record_id))
+        return self._record(request, 200, resource, request.call.record_id, links=self._with(request))
+
+    def _fields(self, request: Request) -> Reply:
+        resource, name = RESOURCES[request.call.resource], request.call.field_list
+        if name == "custom-fields":
+            if not request.viewer.super_admin:
+                raise forbidden()
+            return Reply.json(200, custom_fields_of(self.store.fields))
+        version = self.settings.version
+        if not (version.has_filters if name == "rules" else version.has_field_lists):
+            raise not_found()
+        if name == "rules":
+            return Reply.json(200, shown_rules(resource, self.store.fields))
+        written = name in {"create-fields", "update"}
+        return Reply.json(200, fields_of(resource, self.store.fields, written=written))
 
     def _create(self, request: Request) -> Reply:
         resource = RESOURCES[request.call.resource]
+        request.viewer.check_resource(resource)
         record_id = self.writer.create(resource, request.body)
         return self._record(request, 201, resource, record_id, created=True)
 
     def _update(self, request: Request) -> Reply:
         resource = RESOURCES[request.call.resource]
+        self._check_seen(request)
         self.writer.update(resource, request.call.record_id, request.body)
         return self._record(request, 200, resource, request.call.record_id)
 
     def _delete(self, request: Request) -> Reply:
+        self._check_seen(request)
         self.writer.delete(RESOURCES[request.call.resource], request.call.record_id)
         return Reply(204, b"")
 
     def _restore(self, request: Request) -> Reply:
         resource = RESOURCES[request.call.resource]
+        request.viewer.check_row(resource, self.writer.trashed(resource, request.call.record_id))
         self.writer.restore(resource, request.call.record_id)
         return self._record(request, 200, resource, request.call.record_id)
 
     def _purge(self, request: Request) -> Reply:
-        self.writer.purge(RESOURCES[request.call.resource], request.call.record_id)
+        resource = RESOURCES[request.call.resource]
+        request.viewer.check_row(resource, self.writer.trashed(resource, request.call.record_id))
+        self.writer.purge(resource, request.call.record_id)
         return Reply(204, b"")
 
     def _associate(self, method: str) -> Callable[[Request], Reply]:
         def handle(request: Request) -> Reply:
             resource = RESOURCES[request.call.resource]
-            self.writer.associate(resource, request.call.record_id, request.body, method, request.query)
+            self._check_seen(request)
+            names = [*request.query.texts, *request.query.trees]
+            self.writer.associate(resource, request.call.record_id, request.body, method, names)
             return self._record(request, 200, resource, request.call.record_id)
 
         return handle
 
+    def _check_seen(self, request: Request) -> None:
+        """ApiError 403 when the viewer may not see the record that they would change."""
+        resource, record_id = RESOURCES[request.call.resource], request.call.record_id
+        request.viewer.check_row(resource, self.writer.live(resource, record_id))
+
     def _lookup(self, request: Request) -> Reply:
-        rows = self.store.named[request.call.resource].values()
-        return Reply.json(200, [dict(row) for row in rows])
+        name = request.call.resource
+        if name in BARE:
+            return Reply.json(200, lookup_rows(self.store, name))
+        return self._paged(request, *lookup_page(self.store, self.settings, name, request.query))
 
     def _record(
         self,
@@ -206,14 +294,16 @@ class Api:
         record_id: int,
         *,
         created: bool = False,
+        links: Sequence[str] = (),
     ) -> Reply:
         if resource is CONTACTS:
-            shown = self.renderer.contact(record_id, created=created, links=self._with(request))
+            shown = self.renderer.contact(record_id, request.viewer, created=created, links=links)
         else:
-            shown = show_neighbours(self.store, self.renderer, resource, [record_id], full=True)[0]
+            links = [*self._shown_unasked(resource), *links]
+            shown = self._shown(request, [record_id], links)[0]
         return Reply.json(status, {"data": shown} if request.envelope == "wrapped" else shown)
 
-    def _paged(self, request: Request, page: Page, shown: list[Shown]) -> Reply:
+    def _paged(self, request: Request, page: Page, shown: Sequence[Shown | None]) -> Reply:
         if request.envelope == "bare":
             return Reply.json(200, shown)
         if request.envelope == "unpaged":
@@ -223,7 +313,8 @@ class Api:
         first_row = (page.page - 1) * page.per_page + 1 if shown else None
 
         def link(number: int) -> str:
-            return f"{path}?{urlencode({**request.query, 'page': number})}"
+            # Laravel's own links know nothing of the query that was asked.
+            return f"{path}?page={number}"
 
         links = {
             "first": link(1),
@@ -244,7 +335,3 @@ class Api:
             urls = {f"{name}_page_url": url for name, url in links.items()}
             return Reply.json(200, {"data": shown, **meta, **urls})
         return Reply.json(200, {"data": shown, "links": links, "meta": meta})
-
-
-def _parts(text: str) -> list[str]:
-    return [part.strip() for part in text.split(";") if part.strip()]

@@ -145,7 +145,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="a new contact gets the companies of its e-mail domain (default yes)",
     )
     add("--log-requests", action=flag, default=None, help="one line a request on standard error (default no)")
-    add("--search-in", choices=CHOICES["search_in"], help="the search operator `in` (default supported)")
+    add("--search-in", choices=CHOICES["search_in"], help="the search operator `in` (default by_version)")
     add("--search-minds-case", action=flag, default=None, help="searches compare case (default no)")
     add(
         "--unknown-search-field",

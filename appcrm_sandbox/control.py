@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from appcrm_sandbox import fault_rules
+from appcrm_sandbox import accounts, fault_rules
 from appcrm_sandbox.clock import parse_moment
 from appcrm_sandbox.errors import SandboxError
 from appcrm_sandbox.schema import FieldRequest
@@ -40,6 +40,8 @@ class Control:
             Route("/__control/clock", _guarded(self.clock), methods=["GET", "POST"]),
             Route("/__control/fields", _guarded(self.fields), methods=["GET", "POST"]),
             Route("/__control/settings", _guarded(self.settings), methods=["GET", "POST"]),
+            Route("/__control/users", _guarded(self.users), methods=["GET", "POST"]),
+            Route("/__control/tokens", _guarded(self.tokens), methods=["POST"]),
             Route("/__control/snapshot", _guarded(self.snapshot), methods=["POST"]),
         ]
 
@@ -130,6 +132,18 @@ class Control:
             if "rate_limit" in changes:
                 self._sandbox.limiter.restart()
         return JSONResponse(settings.public())
+
+    async def users(self, request: Request) -> Response:
+        """The users and what they may see; POST changes one, or makes one."""
+        store = self._sandbox.store
+        if request.method == "POST":
+            accounts.change_user(store, await _json(request))
+        return JSONResponse(accounts.shown_users(store))
+
+    async def tokens(self, request: Request) -> Response:
+        """Give a user one more token: `{"token", "user_id"}`."""
+        accounts.add_token(self._sandbox.store, await _json(request))
+        return Response(status_code=204)
 
     async def snapshot(self, request: Request) -> Response:
         """Copy the database to `{"path": FILE}`, or to a new temporary file; answers with its path."""

@@ -31,3 +31,8 @@ def invalid(errors: dict[str, list[str]]) -> ApiError:
 def not_found() -> ApiError:
     """A 404 that does not tell a deleted record from one that never was."""
     return ApiError(404, {"message": "Registro não encontrado."})
+
+
+def server_error(text: str) -> ApiError:
+    """A 500 as the CRM gives it where a request makes a query that its database refuses."""
+    return ApiError(500, {"message": f"Server Error: {text}"})

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 OPERATIONS = (
     "list", "retrieve", "create", "update", "delete", "search", "attach", "detach", "sync",
-    "trash", "restore", "purge", "lookup", "unknown",
+    "trash", "trash_search", "trash_retrieve", "restore", "purge", "lookup", "fields", "unknown",
 )  # fmt: skip
 
 

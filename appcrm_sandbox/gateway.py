@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import hmac
 import sys
 import time
 import traceback
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 import msgspec
 
+from appcrm_sandbox.accounts import viewer_of_token
 from appcrm_sandbox.api import Api, Call, Reply, Request, understand
 from appcrm_sandbox.clock import real_now
 from appcrm_sandbox.delivery import Dropped, Receive, Scope, Send, abort, failure, read, send_reply
@@ -20,6 +19,7 @@ from appcrm_sandbox.errors import ApiError, SandboxError
 from appcrm_sandbox.faults import NONE, Effects, Faults
 from appcrm_sandbox.limits import Limiter
 from appcrm_sandbox.mutations import mutate
+from appcrm_sandbox.query import Query
 from appcrm_sandbox.requestlog import Entry, RequestLog
 from appcrm_sandbox.settings import UNLIMITED, Settings
 from appcrm_sandbox.writing import body_of
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from appcrm_sandbox.store import Store
     from appcrm_sandbox.validate import Body
     from appcrm_sandbox.values import Json
+    from appcrm_sandbox.viewer import Viewer
 
 PREFIX = "/api"
 _KEYS_KEPT = 50
@@ -106,32 +107,38 @@ class Gateway:
     async def _reply(self, exchange: Exchange) -> Reply:
         sandbox = self._sandbox
         limit = sandbox.settings.rate_limit or UNLIMITED
-        refusal = self._refusal(exchange.scope)
-        if refusal is not None:
-            return Reply.json(refusal.status, refusal.payload, sandbox.limiter.headers(limit))
-        verdict = sandbox.limiter.check(limit)
+        try:
+            viewer = self._viewer(exchange.scope)
+        except ApiError as error:
+            return Reply.json(error.status, error.payload)
+        verdict = sandbox.limiter.check(viewer.user_id, limit)
         if not verdict.allowed:
             return Reply.json(429, {"message": "Too Many Attempts."}, verdict.headers)
+        if not viewer.api_access:
+            refused = {"error": "Este usuário não tem acesso à API."}
+            return Reply.json(403, refused, verdict.headers)
         entry = exchange.entry
         exchange.effects = sandbox.faults.on(
             entry.operation, exchange.call.resource, entry.method, entry.path, exchange.query
         )
-        reply = await self._act(exchange)
+        reply = await self._act(exchange, viewer)
         reply.headers = {**verdict.headers, **reply.headers}
         return reply
 
-    def _refusal(self, scope: Scope) -> ApiError | None:
-        """Why a request is turned away at the door, if it is."""
+    def _viewer(self, scope: Scope) -> Viewer:
+        """The user behind the token; ApiError 419 or 401 for a request that is turned away at the door."""
         headers = dict(scope["headers"])
         if b"referer" in headers or b"origin" in headers:
-            return ApiError(419, {"message": "CSRF token mismatch."})
+            raise ApiError(419, {"message": "CSRF token mismatch."})
         scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-        token = self._sandbox.settings.token.encode()
-        if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), token):
-            return ApiError(401, {"message": "Unauthenticated."})
-        return None
+        sandbox = self._sandbox
+        if scheme.lower() == b"bearer":
+            viewer = viewer_of_token(sandbox.store, sandbox.settings.token, given.strip())
+            if viewer is not None:
+                return viewer
+        raise ApiError(401, {"message": "Unauthenticated."})
 
-    async def _act(self, exchange: Exchange) -> Reply:
+    async def _act(self, exchange: Exchange, viewer: Viewer) -> Reply:
         """Handle the request, with what the faults do before and after it."""
         effects = exchange.effects
         try:
@@ -143,19 +150,20 @@ class Gateway:
         if effects.get("reset") == "before_commit":
             raise Dropped
         failing = effects.get("status") is not None
-        reply = None if failing and not effects.get("after_commit") else self._handle(exchange)
+        reply = None if failing and not effects.get("after_commit") else self._handle(exchange, viewer)
         await asyncio.sleep(effects.get("delay_after_commit_seconds") or 0)
         if effects.get("reset") == "after_commit":
             raise Dropped
         return failure(effects) if failing or reply is None else reply
 
-    def _handle(self, exchange: Exchange) -> Reply:
+    def _handle(self, exchange: Exchange, viewer: Viewer) -> Reply:
         try:
             payload = _payload(exchange.body)
             exchange.entry.keys = sorted(payload)[:_KEYS_KEPT]
             request = Request(
                 call=exchange.call,
-                query=dict(parse_qsl(exchange.query, keep_blank_values=True)),
+                query=Query.parse(exchange.query),
+                viewer=viewer,
                 body=payload,
                 base_url=_base_url(exchange.scope),
                 envelope=exchange.effects.get("envelope") or self._sandbox.settings.envelope,

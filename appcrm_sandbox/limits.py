@@ -1,4 +1,4 @@
-"""Laravel's limiter: a fixed window that begins with the first request, counted for each token."""
+"""Laravel's limiter: a fixed window that begins with the first request, counted for each user."""
 
 from __future__ import annotations
 
@@ -20,35 +20,41 @@ class Verdict:
     headers: dict[str, str]
 
 
+@dataclasses.dataclass(slots=True)
+class _Window:
+    """A running minute of one user."""
+
+    began: float
+    used: int = 0
+
+
 class Limiter:
-    """Counts the requests of the running window; `monotonic` and `wall` are seconds."""
+    """Counts the requests of each user's running window; `monotonic` and `wall` are seconds."""
 
     def __init__(self, monotonic: Callable[[], float], wall: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._wall = wall
-        self._began: float | None = None
-        self._used = 0
+        self._windows: dict[int, _Window] = {}
 
-    def check(self, limit: int) -> Verdict:
-        """Count one request; past the limit it is refused until the window ends."""
+    def check(self, user_id: int, limit: int) -> Verdict:
+        """Count one request of a user, whichever their token; past the limit it is refused until the window ends."""
         now = self._monotonic()
-        if self._began is None or now - self._began >= WINDOW_SECONDS:
-            self._began, self._used = now, 0
-        left_seconds = max(1, math.ceil(self._began + WINDOW_SECONDS - now))
-        allowed = self._used < limit
+        window = self._windows.get(user_id)
+        if window is None or now - window.began >= WINDOW_SECONDS:
+            window = self._windows[user_id] = _Window(now)
+        left_seconds = max(1, math.ceil(window.began + WINDOW_SECONDS - now))
+        allowed = window.used < limit
         if allowed:
-            self._used += 1
-        headers = self.headers(limit)
+            window.used += 1
+        headers = {
+            "X-RateLimit-Limit": str(limit),
+            "X-RateLimit-Remaining": str(max(0, limit - window.used)),
+        }
         if not allowed:
-            headers["X-RateLimit-Remaining"] = "0"
             headers["Retry-After"] = str(left_seconds)
             headers["X-RateLimit-Reset"] = str(math.ceil(self._wall()) + left_seconds)
         return Verdict(allowed, headers)
 
-    def headers(self, limit: int) -> dict[str, str]:
-        """The headers of an answer that is not counted."""
-        return {"X-RateLimit-Limit": str(limit), "X-RateLimit-Remaining": str(max(0, limit - self._used))}
-
     def restart(self) -> None:
-        """Forget the running window."""
-        self._began = None
+        """Forget the running windows."""
+        self._windows.clear()

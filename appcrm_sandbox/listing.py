@@ -6,21 +6,23 @@ import bisect
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from appcrm_sandbox.errors import ApiError, invalid
-from appcrm_sandbox.schema import CONTACTS, LIVE, TIES, Resource, table_columns
-from appcrm_sandbox.search import Condition, condition
+from appcrm_sandbox.filters import filter_condition
+from appcrm_sandbox.ordering import Order, orders_of
+from appcrm_sandbox.query import Query
+from appcrm_sandbox.schema import CONTACTS, LIVE, TIES, Resource
+from appcrm_sandbox.search import search_condition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from appcrm_sandbox.search import Condition
     from appcrm_sandbox.settings import Settings
     from appcrm_sandbox.store import Store
+    from appcrm_sandbox.viewer import Viewer
 
 DEFAULT_PER_PAGE = 15
-TRASHED = "deleted_at IS NOT NULL"
 _TIE_NAMES = tuple(TIES)
 _MARKS_KEPT = 10_000
-_LARGEST = 2**31
 
 Version = tuple[int, int]
 # An offset, and the key of the row just before it.
@@ -44,8 +46,7 @@ class Listing:
     table: str
     where: str
     asked: Condition | None
-    columns: tuple[str, ...]
-    descending: bool
+    orders: tuple[Order, ...]
 
     def filter(self) -> tuple[str, list[Any]]:
         """The WHERE part and its parameters."""
@@ -55,7 +56,18 @@ class Listing:
 
     def reversed(self) -> Listing:
         """The same rows from the other end."""
-        return dataclasses.replace(self, descending=not self.descending)
+        return dataclasses.replace(
+            self,
+            orders=tuple(
+                dataclasses.replace(order, descending=not order.descending) for order in self.orders
+            ),
+        )
+
+    def can_be_sought(self) -> bool:
+        """Whether one comparison of rows finds what comes behind a row."""
+        return self.asked is None and all(
+            order.stored and order.descending == self.orders[0].descending for order in self.orders
+        )
 
 
 class Marks:
@@ -103,56 +115,63 @@ class Lister:
     def page(
         self,
         resource: Resource,
-        query: dict[str, str],
+        query: Query,
+        viewer: Viewer,
         *,
         trashed: bool = False,
         per_page: int | None = None,
     ) -> Page:
         """The ids of one page; `per_page` overrides what was asked for."""
-        number = whole_number(query, "page", 1)
+        number = query.whole_number("page", 1)
         size = per_page or self._settings.fixed_per_page
         if size is None:
-            size = min(whole_number(query, "per_page", DEFAULT_PER_PAGE), self._settings.max_per_page)
-        listing = self._listing(resource, query, TRASHED if trashed else LIVE)
+            size = min(query.whole_number("per_page", DEFAULT_PER_PAGE), self._settings.max_per_page)
+        listing = self._listing(resource, query, viewer, trashed=trashed)
         version = self._store.version()
         total = self._total(listing, version)
         return Page(self._slice(listing, version, total, (number - 1) * size, size), total, number, size)
 
-    def page_for_people(self, query: dict[str, str]) -> Page:
+    def page_for_people(self, text: str, size: int) -> Page:
         """The first page of contacts as a person at the screen sees it, whatever is refused to the API."""
-        size = whole_number(query, "per_page", DEFAULT_PER_PAGE)
-        asked = condition(CONTACTS, self._store.fields, self._settings, query)
-        listing = Listing(CONTACTS.name, LIVE, asked, ("updated_at", _TIE_NAMES[0]), descending=True)
+        asked = search_condition(
+            CONTACTS, self._store.fields, self._settings, Query({"q": text}), colon_splits=False
+        )
+        orders = (Order("updated_at", descending=True), Order(_TIE_NAMES[0], descending=True))
+        listing = Listing(CONTACTS.name, LIVE, asked, orders)
         version = self._store.version()
         total = self._total(listing, version)
         return Page(self._slice(listing, version, total, 0, size), total, 1, size)
 
-    def search(self, resource: Resource, query: dict[str, str]) -> list[int]:
+    def search(self, resource: Resource, query: Query, viewer: Viewer, *, trashed: bool = False) -> list[int]:
         """The ids that a search finds, `take` at most; none without `q`."""
-        listing = self._listing(resource, query, LIVE)
-        if listing.asked is None:
+        listing = self._listing(resource, query, viewer, trashed=trashed)
+        if not query.text("q"):
             return []
-        return [row[0] for row in self._rows(listing, *listing.filter(), whole_number(query, "take", -1), 0)]
+        return [row[0] for row in self._rows(listing, *listing.filter(), query.whole_number("take", -1), 0)]
 
-    def _listing(self, resource: Resource, query: dict[str, str], where: str) -> Listing:
+    def _listing(self, resource: Resource, query: Query, viewer: Viewer, *, trashed: bool) -> Listing:
         """The rows asked for in the order asked for; ties fall as this request's turn has it."""
-        asked = condition(resource, self._store.fields, self._settings, query)
-        name, _, direction = query.get("order", "").partition("|")
-        column = name.strip() or resource.default_order
-        known = {"id", *table_columns(resource)} | (
-            set(self._store.fields) if resource is CONTACTS else set()
-        )
-        if column not in known:
-            raise invalid({"order": [f"Não é possível ordenar por {column}."]})
-        if column == "updated_at" and self._settings.order_updated_at != "allowed":
-            if self._settings.order_updated_at == "failing":
-                raise ApiError(500, {"message": "Server Error"})
-            raise invalid({"order": ["Não é possível ordenar por updated_at."]})
-        columns: tuple[str, ...] = ("id",)
-        if column != "id":
+        store, settings = self._store, self._settings
+        where = f"deleted_at IS {'NOT ' if trashed else ''}NULL AND {viewer.where(resource)}"
+        conditions = [
+            condition
+            for condition in (
+                search_condition(resource, store.fields, settings, query),
+                filter_condition(resource, store.fields, settings, query, viewer.timezone()),
+            )
+            if condition is not None
+        ]
+        asked: Condition | None = None
+        if conditions:
+            asked = (
+                " AND ".join(sql for sql, _parameters in conditions),
+                [parameter for _sql, parameters in conditions for parameter in parameters],
+            )
+        orders = orders_of(resource, store.fields, settings, query)
+        if not any(order.column == "id" for order in orders):
             self._turn += 1
-            columns = (column, _TIE_NAMES[self._turn % len(_TIE_NAMES)])
-        return Listing(resource.name, where, asked, columns, direction.strip().lower() == "desc")
+            orders.append(Order(_TIE_NAMES[self._turn % len(_TIE_NAMES)], orders[-1].descending))
+        return Listing(resource.name, where, asked, tuple(orders))
 
     def _total(self, listing: Listing, version: Version) -> int:
         key = (listing.table, listing.where)
@@ -169,7 +188,7 @@ class Lister:
         if offset >= total:
             return []
         size = min(size, total - offset)
-        if listing.asked is not None:
+        if not listing.can_be_sought():
             return [row[0] for row in self._rows(listing, *listing.filter(), size, offset)]
         ends = total - offset - size
         forward = self._marks.nearest(version, listing, offset)
@@ -186,8 +205,9 @@ class Lister:
     def _sought(self, listing: Listing, mark: Mark | None, offset: int, size: int) -> list[tuple[Any, ...]]:
         """A slice of an unfiltered listing, sought from a mark where there is one."""
         if mark:
-            sign = "<" if listing.descending else ">"
-            columns, marks = ", ".join(listing.columns), ", ".join("?" * len(listing.columns))
+            sign = "<" if listing.orders[0].descending else ">"
+            columns = ", ".join(order.column for order in listing.orders)
+            marks = ", ".join("?" * len(listing.orders))
             where = f"{listing.where} AND ({columns}) {sign} ({marks})"
             rows = self._rows(listing, where, mark[1], size, offset - mark[0])
             if len(rows) == size:
@@ -198,23 +218,18 @@ class Lister:
     def _rows(
         self, listing: Listing, where: str, parameters: Sequence[Any], limit: int, offset: int
     ) -> list[tuple[Any, ...]]:
-        direction = "DESC" if listing.descending else "ASC"
         # A filter reads the table once and sorts what it finds; filtering along an index is four times as slow.
         sign = "" if listing.asked is None else "+"
-        ordering = ", ".join(f"{sign}{column} {direction}" for column in listing.columns)
+        ordering = ", ".join(
+            f"{sign}{order.column} {'DESC' if order.descending else 'ASC'}" for order in listing.orders
+        )
         # Left alone, SQLite walks the wide table by id where this narrow index would do.
         narrow = listing.asked is None and listing.where == LIVE and listing.table == CONTACTS.name
-        index = "INDEXED BY contacts_live" if narrow and listing.columns == ("id",) else ""
+        by_id = [order.column for order in listing.orders] == ["id"]
+        index = "INDEXED BY contacts_live" if narrow and by_id else ""
+        keys = ", ".join(order.column for order in listing.orders)
         sql = (
-            f"SELECT id, {', '.join(listing.columns)} FROM {listing.table} {index} WHERE {where} "
+            f"SELECT id, {keys} FROM {listing.table} {index} WHERE {where} "
             f"ORDER BY {ordering} LIMIT ? OFFSET ?"
         )
         return [tuple(row) for row in self._store.rows(sql, [*parameters, limit, offset])]
-
-
-def whole_number(query: dict[str, str], name: str, default: int) -> int:
-    """A positive whole number of the query; the default where it is none, as Laravel's paginator does."""
-    text = query.get(name, "").strip()
-    if text.isascii() and text.isdigit() and 0 < int(text[:20]) < _LARGEST:
-        return int(text)
-    return default

@@ -50,7 +50,7 @@ _OPTION_KINDS = {
 _SHOWN_TYPES: dict[str, Document] = {
     **{kind: {"type": ["string", "null"]} for kind in ("text", "textarea", "email", "url")},
     "integer": {"type": ["integer", "null"]},
-    "decimal": {"type": ["number", "null"]},
+    "decimal": {"type": ["number", "null"], "description": "an empty custom one is 0"},
     "boolean": {"type": ["boolean", "null"]},
 }
 _REFERENCE: Document = {"anyOf": [{"type": ["integer", "null"], "minimum": 1}, {"type": "string"}]}
@@ -149,11 +149,13 @@ def _shown(resource: Resource, fields: Mapping[str, CustomField]) -> Document:
         properties[name] = _field_shown(kind) if kind in _TYPES else _REFERENCE_SHOWN
     properties |= {"user": _NAMED, "path": {"type": "string"}}
     if resource is CONTACTS:
-        listed = {"type": "array", "items": {"type": "object", "required": ["id"]}}
+        listed = {"type": ["array", "null"], "items": {"type": "object", "required": ["id"]}}
         properties |= {field.name: _field_shown(field.kind) for field in fields.values()}
         properties |= {name: {"type": "integer", "minimum": 0} for name in COUNTS}
         properties |= {"source": _NAMED, "country": _NAMED, "phones": listed, "tags": listed}
         properties |= {"companies": listed, "deals": listed, "activities": listed}
+    # What `select` leaves out has no value, and what a user may not see is not even there.
+    properties["id"] = {"type": ["integer", "null"]}
     return {"type": "object", "required": ["id"], "properties": properties}
 
 
@@ -161,7 +163,7 @@ def _field_shown(kind: str) -> Document:
     if kind in {"date", "date-time"}:
         return _MOMENT
     if kind == "select":
-        return _NAMED
+        return {"type": ["integer", "null"], "description": "an option's id"}
     if kind == "multi-select":
         return {"type": "array", "items": {"type": "object", "required": ["id"]}}
     return _SHOWN_TYPES[kind]

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from appcrm_sandbox.openapi import describe
 from appcrm_sandbox.schema import LIVE
+from appcrm_sandbox.viewer import EVERYONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -66,7 +67,7 @@ class Pages:
             or sandbox.store.one("SELECT 1 FROM contacts WHERE id = ?", [contact_id]) is None
         ):
             return _page("No such contact", '<p class="empty">There is no such contact.</p>', status=404)
-        shown = sandbox.api.renderer.contact(contact_id, links=["activities"])
+        shown = sandbox.api.renderer.contact(contact_id, EVERYONE, links=["activities"])
         names = dict.fromkeys((*_FIRST, *shown))
         rows = [(f"<code>{escape(name)}</code>", _plain(shown[name])) for name in names if name not in _NOISE]
         body = _section(str(shown["display_name"]), _table(("Field", "Value"), rows))
@@ -139,7 +140,7 @@ class Pages:
 
     def _contacts(self, text: str) -> str:
         sandbox = self._sandbox
-        page = sandbox.api.lister.page_for_people({"per_page": str(_ROWS), "q": text})
+        page = sandbox.api.lister.page_for_people(text, _ROWS)
         rows = [
             (
                 str(contact["id"]),
@@ -151,7 +152,7 @@ class Pages:
                 _linked(contact["deals"]),
                 _fixed(str(contact["updated_at"] or "")[:19].replace("T", " ")),
             )
-            for contact in sandbox.api.renderer.contacts(page.ids, links=["companies", "deals"])
+            for contact in sandbox.api.renderer.contacts(page.ids, EVERYONE, links=["companies", "deals"])
         ]
         headings = ("Id", "Name", "E-mail", "Phones", "Tags", "Companies", "Deals", "Updated (UTC)")
         field = f'<input name="q" value="{escape(text)}" placeholder="Search">'

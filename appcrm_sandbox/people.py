@@ -30,6 +30,9 @@ COUNTRIES = (
     ("África do Sul", "ZA", "+27"),
 )  # fmt: skip
 SOURCES = ("Site", "Indicação", "Feira", "Anúncio", "Telefone", "Importação")
+# Where the users sit: a moment that names no zone is meant there.
+ZONE = "America/Sao_Paulo"
+PIPELINES = ("Vendas", "Pós-venda")
 STAGES = ("Qualificação", "Contato feito", "Demonstração", "Proposta", "Negociação")
 TAGS = ("vip", "newsletter", "lead-quente", "inativo", "parceiro", "Imprensa", "São Paulo", "B2B")
 DEAL_NAMES = ("Renovação anual", "Projeto piloto", "Licenças", "Consultoria", "Expansão", "Migração")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from appcrm_sandbox.projection import EVERYTHING, ROW_ID, Projection
 from appcrm_sandbox.schema import CONTACT_COLUMNS, CONTACT_DATES, DATE_KINDS, RESOURCES, STAMPS, CustomField
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from appcrm_sandbox.settings import Settings
     from appcrm_sandbox.store import Row, Store
     from appcrm_sandbox.values import Json
+    from appcrm_sandbox.viewer import Viewer
 
 Shown = dict[str, Any]
 Cells = dict[str, Any]
@@ -43,7 +45,11 @@ ACTIONS = msgspec.Raw(
 AUTHORIZATIONS = msgspec.Raw(
     msgspec.json.encode({"view": True, "update": True, "delete": True, "create": True, "viewAny": True}),
 )
+# What `with` may name; there are no notes and calls here, so they are always empty.
 LINKED = ("companies", "deals", "activities")
+WITH = (*LINKED, "notes", "calls")
+# What is left of a record when its owner was not selected and the viewer sees only their own.
+OF_A_STRANGER = frozenset({"id", "display_name", "path", "authorizations"})
 # Count shown → the association that it counts; the others count what the sandbox has none of.
 COUNTS = {
     "companies_count": "companies",
@@ -64,7 +70,7 @@ class Hung:
     phones: dict[int, list[Shown]]
     tags: dict[int, list[Any]]
     counts: dict[int, dict[str, int]]
-    linked: dict[str, dict[int, list[Any]]]
+    linked: dict[str, dict[int, list[Any]] | None]
     created: bool
 
 
@@ -78,40 +84,44 @@ class Renderer:
     def contacts(
         self,
         ids: Sequence[int],
+        viewer: Viewer,
         *,
-        select: frozenset[str] = frozenset(),
+        projection: Projection = EVERYTHING,
         links: Sequence[str] = (),
         created: bool = False,
     ) -> list[Shown]:
-        """Contacts in the order of their ids; `links` are the associations to show, `select` the fields."""
+        """Contacts in the order of their ids; `links` are the associations to show."""
         makers = self._makers(links)
-        if select:
-            makers = {name: make for name, make in makers.items() if name in select or name == "id"}
+        if viewer.sight("contacts") == "own" and not projection.shows("user_id"):
+            makers = {name: make for name, make in makers.items() if name in OF_A_STRANGER}
         hung = Hung(
-            phones=self._phones(ids) if "phones" in makers else {},
-            tags=self._tags(ids) if "tags" in makers else {},
-            counts=self._counts(ids) if makers.keys() & COUNTS.keys() else {},
-            linked={name: self._linked(name, ids) for name in links if name in makers},
+            phones=self._phones(ids),
+            tags=self._tags(ids),
+            counts=self._counts(ids),
+            linked={name: self._linked(name, ids, viewer) for name in links},
             created=created,
         )
-        rows = self._rows(ids)
+        rows = self._rows(ids, projection)
         plan = list(makers.items())
         return [
             {name: make(row, hung) if make else row[name] for name, make in plan}
             for row in (rows[contact_id] for contact_id in ids if contact_id in rows)
         ]
 
-    def _rows(self, ids: Sequence[int]) -> dict[int, Cells]:
+    def _rows(self, ids: Sequence[int], projection: Projection) -> dict[int, Cells]:
         """The stored rows by id, as dictionaries: SQLite's own rows look for a column from the first to the last."""
         found = self._store.among("SELECT * FROM contacts WHERE id IN ({marks})", ids)
         names = found[0].keys() if found else []
-        return {row["id"]: dict(zip(names, row, strict=True)) for row in found}
+        rows = {row["id"]: dict(zip(names, row, strict=True)) for row in found}
+        return {row_id: projection.cells(row) for row_id, row in rows.items()}
 
-    def contact(self, contact_id: int, *, created: bool = False, links: Sequence[str] = ()) -> Shown:
+    def contact(
+        self, contact_id: int, viewer: Viewer, *, created: bool = False, links: Sequence[str] = ()
+    ) -> Shown:
         """One contact in full: its companies and deals, and the further associations named."""
         always = LINKED if self._settings.show_activities else LINKED[:2]
-        shown = self.contacts([contact_id], links=list(dict.fromkeys((*always, *links))), created=created)
-        return shown[0]
+        links = list(dict.fromkeys((*always, *links)))
+        return self.contacts([contact_id], viewer, links=links, created=created)[0]
 
     def _makers(self, links: Sequence[str]) -> dict[str, Callable[[Cells, Hung], Any] | None]:
         """Field shown → how it is made of a row; None where the column is shown as it is."""
@@ -121,8 +131,8 @@ class Renderer:
         makers["user"] = lambda row, _: show_user(named["users"].get(row["user_id"]))
         makers["source"] = lambda row, _: show_named(named["sources"].get(row["source_id"]))
         makers["country"] = lambda row, _: show_country(named["countries"].get(row["country_id"]))
-        makers["phones"] = lambda row, hung: hung.phones.get(row["id"], [])
-        makers["tags"] = lambda row, hung: hung.tags.get(row["id"], [])
+        makers["phones"] = lambda row, hung: hung.phones.get(row[ROW_ID], [])
+        makers["tags"] = lambda row, hung: hung.tags.get(row[ROW_ID], [])
         makers |= {name: self._custom_maker(field) for name, field in self._store.fields.items()}
         moments = (*CONTACT_DATES, *STAMPS)
         makers |= (
@@ -147,8 +157,9 @@ class Renderer:
                 option_id if plain else _option(field, option_id)
                 for option_id in json.loads(row[name] or "[]")
             ]
-        if field.kind == "select" and not plain:
-            return lambda row, _: None if row[name] is None else _option(field, row[name])
+        if field.kind == "decimal":
+            # An empty one and one that is 0 read alike.
+            return lambda row, _: row[name] or 0
         if field.kind == "boolean":
             return lambda row, _: None if row[name] is None else bool(row[name])
         if field.kind in DATE_KINDS and self._settings.timestamps != "iso":
@@ -194,14 +205,19 @@ class Renderer:
             found.setdefault(contact_id, {})[resource] = count
         return found
 
-    def _linked(self, name: str, ids: Sequence[int]) -> dict[int, list[Any]]:
+    def _linked(self, name: str, ids: Sequence[int], viewer: Viewer) -> dict[int, list[Any]] | None:
+        """The associated records by contact id; None where this viewer may not see any of their kind."""
+        if name not in LINKED:
+            return {}
+        if viewer.sight(name) == "none":
+            return None
         found: dict[int, list[Any]] = {}
         label = RESOURCES[name].label
         plain = self._settings.shapes == "plain"
         sql = (
             f"SELECT contact_id, other_id, {label} FROM contact_links JOIN {name} ON {name}.id = other_id "
-            f"WHERE resource = ? AND {name}.deleted_at IS NULL AND contact_id IN ({{marks}}) "
-            "ORDER BY other_id"
+            f"WHERE resource = ? AND {name}.deleted_at IS NULL AND {viewer.where(RESOURCES[name])} "
+            "AND contact_id IN ({marks}) ORDER BY other_id"
         )
         for contact_id, other_id, text in self._store.among(sql, ids, [name]):
             other = other_id if plain else _linked_record(name, other_id, label, text)
@@ -217,12 +233,12 @@ _NOISE: dict[str, Callable[[Cells, Hung], Any]] = {
     "actions": lambda _row, _hung: ACTIONS,
     "authorizations": lambda _row, _hung: AUTHORIZATIONS,
     "avatar": lambda _row, _hung: None,
-    "avatar_url": lambda row, _hung: f"https://www.gravatar.com/avatar/{row['id']:032x}?s=120",
+    "avatar_url": lambda row, _hung: f"https://www.gravatar.com/avatar/{row[ROW_ID]:032x}?s=120",
     "uploaded_avatar_url": lambda _row, _hung: None,
     "guest_email": lambda row, _hung: row["email"],
     "guest_display_name": _display_name,
     "media": lambda _row, _hung: [],
-    "path": lambda row, _hung: f"/contacts/{row['id']}",
+    "path": lambda row, _hung: f"/contacts/{row[ROW_ID]}",
     "timeline_subject_key": lambda _row, _hung: "contact",
     "was_recently_created": lambda _row, hung: hung.created,
 }
@@ -231,16 +247,20 @@ _NOISE: dict[str, Callable[[Cells, Hung], Any]] = {
 def _count_maker(counted: str | None) -> Callable[[Cells, Hung], int]:
     if counted is None:
         return lambda _row, _hung: 0
-    return lambda row, hung: hung.counts.get(row["id"], {}).get(counted, 0)
+    return lambda row, hung: hung.counts.get(row[ROW_ID], {}).get(counted, 0)
 
 
-def _link_maker(name: str) -> Callable[[Cells, Hung], list[Any]]:
-    return lambda row, hung: hung.linked[name].get(row["id"], [])
+def _link_maker(name: str) -> Callable[[Cells, Hung], list[Any] | None]:
+    def make(row: Cells, hung: Hung) -> list[Any] | None:
+        linked = hung.linked[name]
+        return None if linked is None else linked.get(row[ROW_ID], [])
+
+    return make
 
 
 def _option(field: CustomField, option_id: int) -> Shown:
     label = next((label for known, label in field.options if known == option_id), str(option_id))
-    return {"id": option_id, "name": label, "label": label, "swatch_color": None}
+    return {"id": option_id, "name": label, "swatch_color": None}
 
 
 def _linked_record(name: str, record_id: int, label: str, text: str) -> Shown:

@@ -130,6 +130,9 @@ DEFAULT_FIELDS = (
     FieldRequest("cf_lifetime_value", "decimal"),
     FieldRequest("cf_last_order_at", "date-time"),
     FieldRequest("cf_chinook_id", "integer"),
+    FieldRequest("cf_member_since", "date"),
+    FieldRequest("cf_tier", "select", ("Bronze", "Prata", "Ouro")),
+    FieldRequest("cf_channels", "multi-select", ("E-mail", "Telefone", "WhatsApp")),
 )
 
 
@@ -229,6 +232,8 @@ LINKS = {name: tuple(other for other in RESOURCES if other != name) for name in 
 TIES = {"tie_a": 2_654_435_761, "tie_b": 2_246_822_519, "tie_c": 3_266_489_917}
 INDEXED_ORDERS = ("first_name", "updated_at", "created_at")
 LIVE = "deleted_at IS NULL AND hidden = 0"
+# The small tables, kept in memory.
+NAMED = ("users", "sources", "countries", "pipelines", "stages")
 
 _SQL_KINDS = {"user": "INTEGER", "source": "INTEGER", "country": "INTEGER", "stage": "INTEGER"}
 
@@ -244,17 +249,30 @@ def table_columns(resource: Resource) -> dict[str, str]:
     return {**resource.columns, **dates, **STAMPS}
 
 
+def stored_columns(resource: Resource, fields: dict[str, CustomField]) -> dict[str, str]:
+    """Every column that `order` and `select` may name, with its kind: a multi-select is a relation."""
+    columns = {"id": "integer", **table_columns(resource), "deleted_at": "date-time"}
+    if resource is CONTACTS:
+        columns |= {name: field.kind for name, field in fields.items() if field.kind != "multi-select"}
+    return columns
+
+
 _TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     """CREATE TABLE fields (
         name TEXT PRIMARY KEY, kind TEXT NOT NULL, position INTEGER NOT NULL,
         is_unique INTEGER NOT NULL, is_required INTEGER NOT NULL)""",
     "CREATE TABLE field_options (id INTEGER PRIMARY KEY, field TEXT NOT NULL, label TEXT NOT NULL)",
-    "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL, email TEXT COLLATE NOCASE NOT NULL)",
+    """CREATE TABLE users (
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL, email TEXT COLLATE NOCASE NOT NULL, zone TEXT NOT NULL,
+        api_access INTEGER NOT NULL DEFAULT 1, super_admin INTEGER NOT NULL DEFAULT 0,
+        sees TEXT NOT NULL DEFAULT '{}')""",
+    "CREATE TABLE tokens (token TEXT PRIMARY KEY, user_id INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE sources (id INTEGER PRIMARY KEY, name TEXT NOT NULL)",
     """CREATE TABLE countries (
         id INTEGER PRIMARY KEY, name TEXT NOT NULL, code TEXT NOT NULL, calling_code TEXT NOT NULL)""",
-    "CREATE TABLE stages (id INTEGER PRIMARY KEY, name TEXT NOT NULL)",
+    "CREATE TABLE pipelines (id INTEGER PRIMARY KEY, name TEXT NOT NULL)",
+    "CREATE TABLE stages (id INTEGER PRIMARY KEY, name TEXT NOT NULL, pipeline_id INTEGER NOT NULL)",
     "CREATE TABLE tags (id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE NOT NULL UNIQUE)",
     """CREATE TABLE contact_tags (
         contact_id INTEGER, tag_id INTEGER, PRIMARY KEY (contact_id, tag_id)) WITHOUT ROWID""",

@@ -55,11 +55,16 @@ def _small_tables(store: Store) -> None:
     connection = store.connection
     named = ("Ana Souza", "Bruno Lima", "Carla Dias", "Diego Rocha", "Elisa Prado")
     users = [
-        (number, name, f"{people.ascii_of(name)}@appcrm.example") for number, name in enumerate(named, 1)
+        (number, name, f"{people.ascii_of(name)}@appcrm.example", people.ZONE)
+        for number, name in enumerate(named, 1)
     ]
-    connection.executemany("INSERT INTO users VALUES (?, ?, ?)", users[:_USERS])
+    connection.executemany("INSERT INTO users (id, name, email, zone) VALUES (?, ?, ?, ?)", users[:_USERS])
     connection.executemany("INSERT INTO sources VALUES (?, ?)", enumerate(people.SOURCES, 1))
-    connection.executemany("INSERT INTO stages VALUES (?, ?)", enumerate(people.STAGES, 1))
+    connection.executemany("INSERT INTO pipelines VALUES (?, ?)", enumerate(people.PIPELINES, 1))
+    connection.executemany(
+        "INSERT INTO stages VALUES (?, ?, 1)",
+        [(number, name) for number, name in enumerate(people.STAGES, 1)],
+    )
     connection.executemany("INSERT INTO tags VALUES (?, ?)", enumerate(people.TAGS, 1))
     connection.executemany(
         "INSERT INTO countries VALUES (?, ?, ?, ?)",

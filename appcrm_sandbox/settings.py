@@ -9,7 +9,7 @@ from appcrm_sandbox.app_version import NEWEST, VERSIONS, Version
 from appcrm_sandbox.errors import SandboxError
 
 Envelope = Literal["standard", "flat", "wrapped", "bare", "unpaged"]
-SearchIn = Literal["supported", "refused", "ignored"]
+SearchIn = Literal["by_version", "supported", "refused", "ignored"]
 OrderUpdatedAt = Literal["allowed", "refused", "failing"]
 Timestamps = Literal["iso", "seconds", "offset", "sql"]
 Shapes = Literal["objects", "plain"]
@@ -40,7 +40,7 @@ class Settings:
     list_associations: bool = True
     show_activities: bool = False
     attach_by_domain: bool = True
-    search_in: SearchIn = "supported"
+    search_in: SearchIn = "by_version"
     search_minds_case: bool = False
     unknown_search_field: int = 403
     order_updated_at: OrderUpdatedAt = "allowed"

@@ -109,7 +109,7 @@ class Store:
         }
         self.named = {
             table: {row["id"]: row for row in self.rows(f"SELECT * FROM {table} ORDER BY id")}
-            for table in ("users", "sources", "countries", "stages")
+            for table in schema.NAMED
         }
 
     # Reading

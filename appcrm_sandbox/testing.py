@@ -82,6 +82,14 @@ class RunningSandbox:
         field = {"name": name, "type": kind, "options": list(options), "unique": unique, "required": required}
         self.control("POST", "/__control/fields", field)
 
+    def change_user(self, user_id: int, **changes: Json) -> None:
+        """Change or make a user: `sees={"contacts": "own"}`, `api_access`, `super_admin`, `zone`, `name`, `email`."""
+        self.control("POST", "/__control/users", {"id": user_id, **changes})
+
+    def add_token(self, token: str, user_id: int) -> None:
+        """Give a user one more token."""
+        self.control("POST", "/__control/tokens", {"token": token, "user_id": user_id})
+
     def snapshot(self, path: Path) -> Path:
         """Copy the database, as it is now, to a file that can be served."""
         return Path(self.control("POST", "/__control/snapshot", {"path": str(path)})["path"])

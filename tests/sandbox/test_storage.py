@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from appcrm_sandbox.clock import Clock
 from appcrm_sandbox.listing import Lister
+from appcrm_sandbox.query import Query
 from appcrm_sandbox.schema import CONTACTS
 from appcrm_sandbox.settings import Settings
 from appcrm_sandbox.store import Store
+from appcrm_sandbox.viewer import EVERYONE
 from appcrm_sandbox.writing import Writer
 
 COMMAND = [sys.executable, "-c", "from appcrm_sandbox.cli import main; main()"]
@@ -165,7 +167,7 @@ def test_a_page_that_is_sought_is_the_page_that_counting_finds(store, steps, ord
             store._writes += 1  # noqa: SLF001  stands for the commit that a savepoint does not make
             continue
         query = {"order": f"{order}|desc" if down else order, "per_page": str(size), "page": str(number)}
-        page = lister.page(CONTACTS, query)
+        page = lister.page(CONTACTS, Query(query), EVERYONE)
         assert _counted(store, order, down=down, size=size, number=number, found=page.ids), turn
     store.connection.execute("ROLLBACK TO example")
     store.connection.execute("RELEASE example")
@@ -207,7 +209,9 @@ def test_the_middle_of_a_walk_costs_what_its_ends_cost(large, order, backwards):
     steps = [
         _steps(
             large,
-            lambda page=page: lister.page(CONTACTS, {"order": order, "per_page": "100", "page": str(page)}),
+            lambda page=page: lister.page(
+                CONTACTS, Query({"order": order, "per_page": "100", "page": str(page)}), EVERYONE
+            ),
         )
         for page in pages
     ]
