@@ -257,7 +257,9 @@ class Deletes:
     def _read_newest_id(self) -> int:
         """Return the highest id that the CRM has given out to a contact that is there."""
         try:
-            page = self._client.list_contacts(ListQuery(order="id|desc", select=("id",), per_page=1), 1)
+            page = self._client.list_contacts(
+                ListQuery(order="id|desc", select=("id", "first_name", "user_id"), per_page=1), 1
+            )
         except (BadRequest, InvalidRecord, NotFound, ServerFault):
             return max(self._all_ids(), default=0)
         ids = [number for row in page.rows if (number := as_id(row.get("id"))) is not None]
@@ -269,7 +271,7 @@ class Deletes:
 
     def _all_ids(self) -> set[int]:
         """Sweep the ids of all contacts, from the last page to the first."""
-        query = ListQuery(order="id", select=("id",))
+        query = ListQuery(order="id", select=("id", "first_name", "user_id"))
         first = self._client.list_contacts(query, 1)
         found = {number for row in first.rows if (number := as_id(row.get("id"))) is not None}
         size = first.per_page or len(first.rows) or 1
