@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from tap_appcrm.replication.read_context import ReadContext, Rows
+    from tap_appcrm.replication.shrink import ShrinkLimit
     from tap_appcrm.state import Backfill
 
 
@@ -24,12 +25,13 @@ def pages_held_still(context: ReadContext, position: Backfill) -> bool:
     return not context.count_fell and position.already_there(context.seen) == position.total
 
 
-def is_complete(context: ReadContext, scan: IdScan | None) -> bool:
+def is_complete(context: ReadContext, scan: IdScan | None, limit: ShrinkLimit) -> bool:
     """Whether the closing answers count what was read.
 
     Args:
         context: of the read, whose total is that of the last answer.
         scan: the id scan that went before, if the pages did not hold still.
+        limit: how many rows may go while ids are scanned; more is a server that contradicts itself.
     """
     total = context.total
     if scan is None:
@@ -41,7 +43,7 @@ def is_complete(context: ReadContext, scan: IdScan | None) -> bool:
         return False
     # What went while ids were scanned may have been seen before it went.
     gone_since = scan.drops + max(0, (scan.last_total or 0) - total)
-    return total <= len(context.seen) <= total + gone_since
+    return total <= len(context.seen) <= total + min(gone_since, limit.allowed(len(context.seen)))
 
 
 def scan_and_fetch(context: ReadContext, up_to_id: int | None = None) -> Generator[Rows, None, IdScan]:
@@ -64,6 +66,7 @@ def scan_and_fetch(context: ReadContext, up_to_id: int | None = None) -> Generat
         return scan
     for row_id in [row_id for row_id in scan.ids if row_id not in context.seen]:
         scan.ids.discard(row_id)
+    context.vanished.update(row_id for row_id in context.seen if row_id not in scan.ids)
     context.seen = scan.ids
     context.total = scan.last_total
     return scan

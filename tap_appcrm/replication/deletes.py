@@ -45,6 +45,7 @@ class DeleteDetection:
     Args:
         context: of the read, which is otherwise complete.
         state: holds the ids known so far, and of those the ones that are alive but not listed.
+        is_learning: whether no earlier run says which rows there were.
         since: ``start_date``: older rows are not emitted.
         trash_from: up to where the last run read changes; what went since is newer in the trash.
         bookmark: up to where this run did; what changed since is for the next one to see.
@@ -57,6 +58,7 @@ class DeleteDetection:
         context: ReadContext,
         state: StreamState,
         *,
+        is_learning: bool,
         since: str | None,
         trash_from: str | None,
         bookmark: str | None,
@@ -70,14 +72,14 @@ class DeleteDetection:
         self._bookmark = bookmark
         self._now = now
         self._chance = chance
-        self._is_learning = state.known_ids is None
-        """Whether no earlier run says which rows were emitted."""
+        self._is_learning = is_learning
         self._known = IdSet() if state.known_ids is None else state.known_ids
         self._known.update(context.seen)
+        self._known.update(context.vanished)
         self._unlisted = IdSet() if state.unlisted_ids is None else state.unlisted_ids
         for row_id in [row_id for row_id in self._unlisted if row_id in context.seen]:
             self._unlisted.discard(row_id)
-        if not self._is_learning:
+        if state.known_ids is not None:
             state.known_ids, state.unlisted_ids = self._known, self._unlisted
         self._has_read_trash = False
 

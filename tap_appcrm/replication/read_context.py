@@ -122,6 +122,8 @@ class ReadContext:
         self.page_size = page_size
         self.seen = IdSet()
         """Every row that was read and is not known to be gone."""
+        self.vanished = IdSet()
+        """Rows that were read and that a later look at all ids did not show."""
         self.versions = RecentVersions()
         self.remembers_from: str | None = ""
         """Versions from this moment on are remembered; None for none."""

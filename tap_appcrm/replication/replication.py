@@ -153,6 +153,7 @@ class Replication:
             self.state.known_ids = IdSet()
         if self.state.known_ids is not None:
             self.state.known_ids.update(self.context.seen)
+            self.state.known_ids.update(self.context.vanished)
 
     @property
     def is_filtered(self) -> bool:
@@ -330,7 +331,7 @@ class Replication:
         context.count_fell = not pages_held_still(context, position)
         self._mark = position.watermark
         changes = yield from self._changes_since_mark()
-        if changes.is_settled and not context.count_fell and is_complete(context, None):
+        if changes.is_settled and not context.count_fell and is_complete(context, None, self._settings.max_shrink):
             self._listed = context.seen
             return changes
         context.count_fell = True
@@ -338,7 +339,7 @@ class Replication:
             newest_id = next(reversed(context.seen), 0)
             scan = yield from _with_checkpoints(scan_and_fetch(context, newest_id))
             changes = yield from self._changes_since_mark()
-            if is_complete(context, scan):
+            if is_complete(context, scan, self._settings.max_shrink):
                 self._listed = context.seen
                 return changes
             if not changes.is_settled:
@@ -395,13 +396,15 @@ class Replication:
             # What the version does not hold goes with it.
             self.state.known_ids, self.state.unlisted_ids = IdSet(self.context.seen), None
             return
-        self._check_shrink(self.context.total)
+        if self._listed is None:
+            self._check_shrink(self.context.total)
         before = self.bookmark_before
         if before is None and self._position is not None:
             before = self._position.watermark
         detection = DeleteDetection(
             self.context,
             self.state,
+            is_learning=self.state.known_ids is None or self.mode == BACKFILL,
             since=self.scope.start_date,
             trash_from=None if before is None else self._cutoff(before),
             bookmark=bookmark,
@@ -496,11 +499,11 @@ class Replication:
         Raises:
             IncompleteRead: they count what was not read.
         """
-        if pages_held_still(self.context, position) and is_complete(self.context, None):
+        if pages_held_still(self.context, position) and is_complete(self.context, None, self._settings.max_shrink):
             return
         for _ in range(MAX_ROUNDS):
             scan = yield from _with_checkpoints(scan_and_fetch(self.context))
-            if is_complete(self.context, scan):
+            if is_complete(self.context, scan, self._settings.max_shrink):
                 return
         raise self._not_complete()
 
