@@ -331,7 +331,11 @@ class Replication:
         context.count_fell = not pages_held_still(context, position)
         self._mark = position.watermark
         changes = yield from self._changes_since_mark()
-        if changes.is_settled and not context.count_fell and is_complete(context, None, self._settings.max_shrink):
+        if (
+            changes.is_settled
+            and not context.count_fell
+            and is_complete(context, None, self._settings.max_shrink)
+        ):
             self._listed = context.seen
             return changes
         context.count_fell = True
@@ -499,7 +503,9 @@ class Replication:
         Raises:
             IncompleteRead: they count what was not read.
         """
-        if pages_held_still(self.context, position) and is_complete(self.context, None, self._settings.max_shrink):
+        if pages_held_still(self.context, position) and is_complete(
+            self.context, None, self._settings.max_shrink
+        ):
             return
         for _ in range(MAX_ROUNDS):
             scan = yield from _with_checkpoints(scan_and_fetch(self.context))
