@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
@@ -72,6 +72,12 @@ SETTINGS_SCHEMA: dict[str, dict[str, Any]] = {
 REQUIRED_SETTINGS = ("api_url", "auth_token")
 
 
+def account_of(api_url: str) -> str:
+    """Return what tells one account from another: the address with its host in lower case, port and path."""
+    parts = urlsplit(api_url)
+    return urlunsplit(parts._replace(scheme=parts.scheme.lower(), netloc=parts.netloc.lower()))
+
+
 class ApiSettings(msgspec.Struct, frozen=True):
     """Where the API is and how it may be used; times in seconds."""
 
@@ -83,6 +89,11 @@ class ApiSettings(msgspec.Struct, frozen=True):
     request_timeout: float = 60
     max_tries: int = 8
     max_retry_wait: float = 120
+
+    @property
+    def account(self) -> str:
+        """What tells this CRM from another, in states, plans and runs."""
+        return account_of(self.api_url)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, user_agent: str) -> ApiSettings:
@@ -197,7 +208,9 @@ def _checked_header(name: str, value: object) -> str:
 def _whole_number(name: str, value: object) -> int:
     minimum = SETTINGS_SCHEMA[name].get("minimum", 0)
     maximum = SETTINGS_SCHEMA[name].get("maximum")
-    if isinstance(value, str) and value.strip().isdigit():
+    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit() and len(value) < 20:
+        value = int(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
         raise SettingsError(f"{name} must be a whole number of at least {minimum}")

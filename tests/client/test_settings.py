@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 
 from appcrm.errors import SettingsError
-from appcrm.settings import SETTINGS_SCHEMA, ApiSettings
+from appcrm.settings import (
+    SETTINGS_SCHEMA,
+    ApiSettings,
+    account_of,
+)
 
 GOOD = {"api_url": "https://acme.appcrm.com.br/api", "auth_token": "secret-token-1234"}
 
@@ -88,3 +92,15 @@ def test_a_number_out_of_range_is_refused_by_name(name, value):
 
 def test_a_number_from_the_environment_may_be_text():
     assert read(concurrency="4").concurrency == 4
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300, True, "9" * 400, "٣", [], {}, "1.5"])
+@pytest.mark.parametrize("name", ["concurrency", "request_timeout", "requests_per_minute"])
+def test_what_is_no_whole_number_is_refused(name, value):
+    with pytest.raises(SettingsError, match=name):
+        read(**{name: value})
+
+
+def test_an_account_is_its_address_with_the_host_in_lower_case():
+    assert account_of("HTTPS://Acme.AppCRM.com.br:8443/Api") == "https://acme.appcrm.com.br:8443/Api"
+    assert read(api_url="https://ACME.appcrm.com.br/api/").account == "https://acme.appcrm.com.br/api"
