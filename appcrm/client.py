@@ -116,30 +116,48 @@ class Client:
             read: makes the page out of the response; rows are dictionaries by default.
             max_tries: fewer tries than the setting says.
         """
+        return self.list_page("contacts", query, page, read=read, max_tries=max_tries)
+
+    def list_trashed_contacts(
+        self, query: ListQuery, page: int = 1, *, max_tries: int | None = None
+    ) -> Page[Row]:
+        """List one page of deleted contacts, which takes the whole grammar of a list (source: trash)."""
+        return self.list_page("contacts", query, page, trashed=True, max_tries=max_tries)
+
+    def list_page(
+        self,
+        resource: str,
+        query: ListQuery,
+        page: int = 1,
+        *,
+        trashed: bool = False,
+        read: Callable[[Response, int], Page[Any]] | None = None,
+        max_tries: int | None = None,
+    ) -> Page[Any]:
+        """List one page of any resource: they share one grammar (docs, source: neighbours).
+
+        Args:
+            resource: as its address names it, such as ``companies`` or ``pipeline-stages``.
+            query: order, fields and filters.
+            page: from 1; past the last page the rows are empty.
+            trashed: whether to list what was deleted instead.
+            read: makes the page out of the response; rows are dictionaries by default.
+            max_tries: fewer tries than the setting says.
+        """
         reader = read or DICT_PAGES
         result: Page[Any] = self.session.request(
-            "list",
+            "trash" if trashed else "list",
             "GET",
-            "/contacts",
+            f"/trashed/{resource}" if trashed else f"/{resource}",
             query=query.parameters(page),
             max_tries=max_tries,
             decode=lambda response: reader(response, page),
         )
         return result
 
-    def list_trashed_contacts(
-        self, query: ListQuery, page: int = 1, *, max_tries: int | None = None
-    ) -> Page[Row]:
-        """List one page of deleted contacts, which takes the whole grammar of a list (source: trash)."""
-        result: Page[Row] = self.session.request(
-            "list",
-            "GET",
-            "/trashed/contacts",
-            query=query.parameters(page),
-            max_tries=max_tries,
-            decode=lambda response: DICT_PAGES(response, page),
-        )
-        return result
+    def retrieve(self, resource: str, row_id: int) -> Row:
+        """Return one row of any resource, such as ``companies`` (docs, source: neighbours)."""
+        return self._one("retrieve", "GET", f"/{resource}/{row_id}")
 
     def search_contacts(
         self,
@@ -183,7 +201,7 @@ class Client:
 
     def retrieve_contact(self, contact_id: int) -> Row:
         """Return one contact with its associations (vendor page, Retrieve Contact)."""
-        return self._one("retrieve", "GET", f"/contacts/{contact_id}")
+        return self.retrieve("contacts", contact_id)
 
     def create_contact(self, body: Mapping[str, Any]) -> Row:
         """Create a contact and return it (vendor page, Create Contact).

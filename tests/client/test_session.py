@@ -233,3 +233,85 @@ def test_the_nine_calls_go_to_the_vendors_endpoints(server, client, answer):
     )
     assert "search_fields=email:like;phones.number:%3D" in server.asked[1].target
     assert json.loads(server.asked[6].body) == {"companies": [1]}
+
+
+def test_every_resource_is_listed_and_retrieved_by_one_grammar(server, client, answer):
+    answer({"body": b'{"data": [{"id": 3, "name": "Acme"}], "meta": {"total": 1}}'})
+    assert client.list_page("companies", ListQuery(order="updated_at|desc")).rows == [
+        {"id": 3, "name": "Acme"}
+    ]
+    client.list_page("pipeline-stages", ListQuery())
+    client.list_page("deals", ListQuery(), 2, trashed=True)
+    answer({"body": b'{"id": 3}'})
+    assert client.retrieve("companies", 3) == {"id": 3}
+    assert [asked.target.partition("?")[0] for asked in server.asked] == [
+        "/api/companies",
+        "/api/pipeline-stages",
+        "/api/trashed/deals",
+        "/api/companies/3",
+    ]
+
+
+@pytest.mark.parametrize("status", [302, 400, 402, 403, 404, 405, 406, 410, 415, 422, 451])
+def test_a_page_for_people_in_answer_to_a_write_is_no_records_fault(client, answer, status):
+    answer({"status": status, "body": b"<html>Sign in</html>", "headers": {"Content-Type": "text/html"}})
+    with pytest.raises(errors.NoRecordsFault, match=rf"status {status}.*api_url"):
+        client.create_contact({"first_name": "Ana"})
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 401, 402, 405, 411, 415, 419, 451])
+def test_a_refusal_that_no_record_causes_is_told_apart_and_says_what_to_check(client, answer, status):
+    answer({"status": status, "body": b'{"message": "no"}', "headers": {"Location": "/login"}})
+    with pytest.raises(errors.NoRecordsFault, match=rf"status {status}.*[Cc]heck"):
+        client.update_contact(7, {"first_name": "Ana"})
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 422])
+def test_a_refusal_of_one_record_is_none_of_the_endpoint(client, answer, status):
+    answer({"status": status, "body": b'{"error": "no"}'})
+    with pytest.raises(errors.FatalError) as caught:
+        client.update_contact(7, {"first_name": "Ana"})
+    assert not isinstance(caught.value, errors.NoRecordsFault)
+    assert caught.value.detail == "no"
+
+
+def test_a_page_for_people_with_status_200_has_deleted_nothing(client, answer):
+    answer({"body": b"<html>Sign in</html>"})
+    with pytest.raises(errors.MalformedBody):
+        client.delete_contact(7)
+
+
+def test_names_of_fields_that_a_server_invents_are_not_shown(client, answer):
+    invented = ["ana@example.com", "\x1b[31mred", "secret-token-1234", "x" * 500, "maria_silva"]
+    fields = {key: ["no"] for key in [*invented, "email", "phones.0.number", "cf_plan"]}
+    answer({"status": 422, "body": json.dumps({"errors": fields}).encode()})
+    with pytest.raises(errors.InvalidRecord) as caught:
+        client.create_contact({"first_name": "Ana", "cf_plan": 1})
+    assert "on a field that was not sent, cf_plan, email, phones.0.number" in str(caught.value)
+    assert not [name for name in invented if name in str(caught.value)]
+
+
+def test_the_crms_version_is_told_once_and_stands_in_every_error(client, answer, caplog):
+    caplog.set_level("INFO")
+    answer({"body": OK, "headers": {"X-App-Version": "1.6.2"}}, {"body": OK}, {"status": 404, "body": b"{}"})
+    client.retrieve_contact(7)
+    client.retrieve_contact(7)
+    assert [record.message for record in caplog.records] == ["The CRM is AppCRM 1.6.2"]
+    with pytest.raises(errors.NotFound, match=r"AppCRM 1\.6\.2"):
+        client.retrieve_contact(7)
+    assert client.abilities.version == (1, 6)
+
+
+@pytest.mark.parametrize("logger", ["urllib3", "urllib3.connectionpool", "requests"])
+def test_at_debug_no_library_logs_what_was_asked_for(client, answer, caplog, logger):
+    caplog.set_level("DEBUG")
+    caplog.set_level("DEBUG", logger=logger)
+    answer({"body": b"[]"})
+    client.search_contacts("ana@example.com", search_fields="email:=")
+    assert not [record for record in caplog.records if "ana" in record.getMessage()]
+
+
+def test_a_host_whose_name_is_not_known_says_so_at_once(make_client, waits):
+    with pytest.raises(errors.UnknownHost, match=r"nowhere\.invalid is not known.*api_url"):
+        make_client(api_url="https://nowhere.invalid/api", max_tries=8).retrieve_contact(7)
+    assert not waits
