@@ -1,23 +1,33 @@
-"""The streams' schemas: the reviewed files, and the custom fields that sampled contacts and the settings show."""
+"""The streams' schemas: the reviewed files, and the custom fields that the CRM, its contacts and the settings show."""
 
 from __future__ import annotations
 
+import logging
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from appcrm.client import ListQuery
 from appcrm.contact import canonical_timestamp, is_custom_field, option_value
+from appcrm.errors import ApiError, ConnectionFault, CsrfRejected, RateLimited, Unauthenticated
+from appcrm.fields import FieldKind, read_fields
 from appcrm.schemas import load_schema
+from appcrm.text import printable
 from tap_appcrm.source.conversion import nullable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from appcrm.client import Client
+    from appcrm.fields import Field
     from tap_appcrm.settings import TapSettings
     from tap_appcrm.source.conversion import Schema
     from tap_appcrm.source.page import Row
 
 COUNT_SUFFIX = "_count"
+DELETED_AT = "_sdc_deleted_at"
+OPTIONS_SHOWN = 30
+
+logger = logging.getLogger("tap-appcrm")
 
 
 def sampled_rows(client: Client, settings: TapSettings) -> Iterator[Row]:
@@ -42,29 +52,100 @@ def spread(last: int, count: int) -> list[int]:
     return [1 + round(step * (last - 1) / (count - 1)) for step in range(1, count)]
 
 
-def contacts_schema(rows: Iterable[Row], declared: dict[str, Schema]) -> Schema:
-    """Return the schema of ``contacts`` with the custom fields of sampled rows and those that are declared.
+def discovered_schema(client: Client, settings: TapSettings) -> Schema:
+    """Return the schema of ``contacts`` with its custom fields.
+
+    The CRM's own list of fields is asked, where an empty field has its type too. Pages are sampled where that list
+    is refused, or says a type that is not known; with no page to sample, nothing is asked at all.
+    """
+    if settings.sample_pages == 0:
+        return contacts_schema((), settings.custom_fields)
+    try:
+        fields = [field for field in read_fields(client) if field.is_custom]
+    except (Unauthenticated, CsrfRejected, ConnectionFault, RateLimited):
+        raise
+    except ApiError as error:
+        logger.info(
+            "The CRM's list of fields cannot be read (status %s): custom fields are sampled", error.status
+        )
+        return contacts_schema(sampled_rows(client, settings), settings.custom_fields)
+    unknown = [
+        field.name for field in fields if field.kind is None and field.name not in settings.custom_fields
+    ]
+    rows = sampled_rows(client, settings) if unknown else ()
+    return contacts_schema(rows, settings.custom_fields, fields)
+
+
+def contacts_schema(
+    rows: Iterable[Row], declared: Mapping[str, Schema], fields: Iterable[Field] = ()
+) -> Schema:
+    """Return the schema of ``contacts`` with the custom fields that are listed, sampled and declared.
 
     Args:
         rows: as the API sent them.
-        declared: custom field name to JSON Schema; it wins over what the sample shows.
+        declared: custom field name to JSON Schema; it wins over what the list and the sample show.
+        fields: custom fields as the CRM describes them; they win over the sample where their type is known.
     """
     schema = load_schema("contacts")
     properties: dict[str, Schema] = schema["properties"]
-    values: dict[str, list[Any]] = {}
+    listed = {field.name: field for field in fields if field.name not in properties}
+    values: dict[str, list[Any]] = {name: [] for name in listed}
     for row in rows:
         for name, value in row.items():
             if name in properties or name in declared:
                 continue
-            if is_custom_field(name) or (
-                name.endswith(COUNT_SUFFIX) and isinstance(value, int) and not isinstance(value, bool)
+            if (
+                name in listed
+                or is_custom_field(name)
+                or (name.endswith(COUNT_SUFFIX) and isinstance(value, int) and not isinstance(value, bool))
             ):
                 values.setdefault(name, []).append(value)
-    deleted_at = properties.pop("_sdc_deleted_at")
+    deleted_at = properties.pop(DELETED_AT)
     for name in sorted(values.keys() | declared.keys()):
-        properties[name] = nullable(declared[name]) if name in declared else inferred(values[name])
-    properties["_sdc_deleted_at"] = deleted_at
+        field = listed.get(name)
+        if name in declared:
+            found = nullable(declared[name])
+        elif field is not None and field.kind is not None:
+            found = dict(SCHEMA_OF_KIND[field.kind])
+        else:
+            found = inferred(values[name])
+        properties[name] = found if field is None else described(field) | found
+    properties[DELETED_AT] = deleted_at
     return schema
+
+
+SCHEMA_OF_KIND: Mapping[FieldKind, Schema] = MappingProxyType(
+    {
+        FieldKind.TEXT: {"type": ["string", "null"]},
+        FieldKind.INTEGER: {"type": ["integer", "null"]},
+        FieldKind.NUMBER: {"type": ["number", "null"]},
+        FieldKind.BOOLEAN: {"type": ["boolean", "null"]},
+        FieldKind.DATE: {"type": ["string", "null"], "format": "date"},
+        FieldKind.DATE_TIME: {"type": ["string", "null"], "format": "date-time"},
+        FieldKind.SELECT: {"type": ["integer", "null"]},
+        FieldKind.MULTI_SELECT: {"type": ["array", "null"], "items": {"type": ["integer", "null"]}},
+    }
+)
+"""A single select is its option's id, a multi-select a list of them."""
+
+
+def described(field: Field) -> Schema:
+    """Return what the CRM says of a field beside its type: for people in words, for tools in keywords of their own."""
+    words = printable(field.label)
+    if field.options:
+        shown = ", ".join(
+            f"{option_id} {printable(label, 60)}" for option_id, label in field.options[:OPTIONS_SHOWN]
+        )
+        rest = len(field.options) - OPTIONS_SHOWN
+        words += f". Options: {shown}{f' and {rest} more' if rest > 0 else ''}"
+    found: Schema = {"description": words, "x-appcrm-label": field.label}
+    if field.options:
+        found["x-appcrm-options"] = [{"id": option_id, "label": label} for option_id, label in field.options]
+    if field.is_required:
+        found["x-appcrm-required"] = True
+    if field.is_unique:
+        found["x-appcrm-unique"] = True
+    return found
 
 
 def inferred(values: Iterable[Any]) -> Schema:

@@ -26,7 +26,7 @@ from appcrm.schemas import load_schema
 from appcrm.settings import from_environment
 from appcrm.version import VERSION
 from tap_appcrm.cli import Command, InputError
-from tap_appcrm.discovery import contacts_schema, sampled_rows
+from tap_appcrm.discovery import contacts_schema, discovered_schema
 from tap_appcrm.output.message_writer import BufferedWriter
 from tap_appcrm.output.receipt import Receipt, write_receipts
 from tap_appcrm.replication.deferred_associations import stand_together
@@ -141,10 +141,13 @@ class TapAppcrm(Tap):
     # Streams
 
     def discover_streams(self) -> Sequence[Stream]:
-        """Return both streams; custom fields are sampled only where no catalog tells them."""
-        sampled = [] if self.input_catalog is not None else self.workers.call(self._sample)
+        """Return all streams; the CRM is asked for custom fields only where no catalog tells them."""
+        if self.input_catalog is not None:
+            contacts = contacts_schema((), self.settings.custom_fields)
+        else:
+            contacts = self.workers.call(discovered_schema, self.client, self.settings)
         return [
-            ContactsStream(self, contacts_schema(sampled, self.settings.custom_fields)),
+            ContactsStream(self, contacts),
             ContactAssociationsStream(self, load_schema("contact_associations")),
         ]
 
@@ -176,9 +179,6 @@ class TapAppcrm(Tap):
             f" (it does not know {', '.join(unknown)})" if unknown else "",
             " or ".join(STREAM_ORDER),
         )
-
-    def _sample(self) -> list[dict[str, Any]]:
-        return list(sampled_rows(self.client, self.settings))
 
     @property
     def streams(self) -> dict[str, Stream]:

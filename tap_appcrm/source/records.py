@@ -207,7 +207,9 @@ class RecordMaker:
                 name,
                 (source := key.get(name, name)),
                 schema["properties"][name],
-                is_custom=source.startswith(CUSTOM_FIELD_PREFIX) or source in custom_fields,
+                is_custom=source.startswith(CUSTOM_FIELD_PREFIX)
+                or source in custom_fields
+                or "x-appcrm-label" in schema["properties"][name],
             )
             for name in self.names
         ]
