@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -98,11 +99,16 @@ TAP_SETTINGS_SCHEMA: dict[str, dict[str, Any]] = {
     },
 }
 
-CONFIG_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": SETTINGS_SCHEMA | TAP_SETTINGS_SCHEMA,
-    "required": list(REQUIRED_SETTINGS),
-}
+
+def config_schema() -> dict[str, Any]:
+    """Return the schema of all settings, as a new dictionary."""
+    return copy.deepcopy(
+        {
+            "type": "object",
+            "properties": SETTINGS_SCHEMA | TAP_SETTINGS_SCHEMA,
+            "required": list(REQUIRED_SETTINGS),
+        }
+    )
 
 
 STREAM_ORDER = ("contacts", "contact_associations")

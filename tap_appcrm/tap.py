@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 import os
@@ -14,15 +13,18 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn
 from singer_sdk import Tap
 from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.helpers import capabilities
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from singer_sdk.plugin_base import JSONSchemaValidator, _ConfigInput
 from singer_sdk.singerlib import Catalog
 from singer_sdk.tap_base import CliTestOptionValue
+from singer_sdk.typing import PropertiesList
 
 from appcrm.client import Client, ListQuery
 from appcrm.errors import AppcrmError, ConnectionFault, Forbidden, MalformedBody, NotFound, Unauthenticated
 from appcrm.schemas import load_schema
+from appcrm.setting_names import near_misses, unknown_names
 from appcrm.settings import from_environment
 from appcrm.version import VERSION
 from tap_appcrm.cli import Command, InputError
@@ -31,13 +33,13 @@ from tap_appcrm.output.message_writer import BufferedWriter
 from tap_appcrm.output.receipt import Receipt, write_receipts
 from tap_appcrm.replication.deferred_associations import stand_together
 from tap_appcrm.replication.inline_associations import InlineAssociations
-from tap_appcrm.settings import CONFIG_SCHEMA, STREAM_ORDER, TapSettings, api_settings, setting_error
+from tap_appcrm.settings import STREAM_ORDER, TapSettings, api_settings, config_schema, setting_error
 from tap_appcrm.source.thread_pool import Stop, Terminated, Workers
 from tap_appcrm.state import bookmarks_of
 from tap_appcrm.streams import AppcrmStream, ContactAssociationsStream, ContactsStream
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from types import FrameType
 
     import click
@@ -55,7 +57,6 @@ class TapAppcrm(Tap):
 
     name = "tap-appcrm"
     package_name = "appcrm-connectors"
-    config_jsonschema: ClassVar[dict[str, Any]] = copy.deepcopy(CONFIG_SCHEMA)
     dynamic_catalog = True
     message_writer_class = BufferedWriter
     capabilities: ClassVar[list[CapabilitiesEnum]] = [
@@ -90,17 +91,28 @@ class TapAppcrm(Tap):
         return VERSION
 
     @classproperty
+    def config_jsonschema(cls) -> dict[str, Any]:  # noqa: N805  the SDK's own form
+        """The settings, those of the SDK included: a new dictionary each time, because the SDK adds to it."""
+        schema = config_schema()
+        cls.append_builtin_config(schema)
+        return schema
+
+    @classproperty
     def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805  the SDK's own form
         """Settings from environment variables."""
-        cls.append_builtin_config(cls.config_jsonschema)
-        properties = cls.config_jsonschema["properties"]
-        return from_environment(parse_environment_config, properties, cls._env_var_prefix)
+        return from_environment(
+            parse_environment_config, cls.config_jsonschema["properties"], cls._env_var_prefix
+        )
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """Check the settings; the messages never repeat a value, which may be a secret."""
         schema = self.config_jsonschema
-        self.append_builtin_config(schema)
-        errors: list[str] = []
+        known = schema["properties"].keys()
+        sdk_names = {name for each in vars(capabilities).values() for name in _properties_of(each)}
+        errors = [
+            *unknown_names(self._config, known | sdk_names, self.name),
+            *near_misses(os.environ, known | sdk_names, self._env_var_prefix),
+        ]
         for error in JSONSchemaValidator(schema).iter_errors(self._config):
             if error.validator == "required":
                 missing = [name for name in error.validator_value if name not in error.instance]
@@ -116,11 +128,9 @@ class TapAppcrm(Tap):
                 unique = [str(error)]
         if unique and raise_errors:
             raise ConfigValidationError("the settings cannot work", errors=unique, schema=schema)
-        unknown = sorted(self._config.keys() - schema["properties"].keys())
-        if unknown:
-            self.logger.warning(
-                "Settings that this tap does not know, so they do nothing: %s", ", ".join(unknown)
-            )
+        idle = sorted((self._config.keys() & sdk_names) - known)
+        if idle:
+            self.logger.warning("Settings of the Singer SDK that do nothing in a tap: %s", ", ".join(idle))
         return unique
 
     @cached_property
@@ -321,6 +331,11 @@ class TapAppcrm(Tap):
             raise InputError(f"{what_is_wrong(error)}: {error}") from error
         seen = "an unknown number of" if page.total is None else page.total
         self.logger.info("The address, the token and its permission are good: it may see %s contacts", seen)
+
+
+def _properties_of(definition: object) -> Collection[str]:
+    """Return the settings that one of the SDK's lists of settings defines."""
+    return definition.to_dict()["properties"].keys() if isinstance(definition, PropertiesList) else ()
 
 
 def what_is_wrong(error: AppcrmError) -> str:

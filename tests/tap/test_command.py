@@ -114,10 +114,26 @@ def test_a_catalog_that_selects_nothing_reads_nothing_and_is_told(tap, appcrm_sa
     assert (rename or "contacts") in told[0]
 
 
-def test_a_setting_that_nobody_knows_is_told(tap, appcrm_sandbox):
+def test_a_setting_that_nobody_knows_stops_the_run_and_names_the_nearest(tap, appcrm_sandbox):
     ended = tap(good(appcrm_sandbox, page_sise=10), "--discover")
+    assert (ended.code, ended.out) == (1, "")
+    assert "page_sise is not a setting of tap-appcrm: did you mean page_size?" in ended.last[-1]
+    assert appcrm_sandbox.counts()["total"] == 0
+
+
+def test_a_setting_that_the_sdk_knows_does_nothing_and_says_so(tap, appcrm_sandbox):
+    ended = tap(good(appcrm_sandbox, hard_delete=True, default_target_schema="x"), "--discover")
     assert ended.code == 0
-    assert "page_sise" in ended.err
+    assert "do nothing in a tap: default_target_schema, hard_delete" in ended.err
+
+
+def test_a_variable_that_all_but_names_a_setting_stops_the_run(tap, appcrm_sandbox, monkeypatch):
+    monkeypatch.setenv("TAP_APPCRM_PAGESIZE", "10")
+    monkeypatch.setenv("TAP_APPCRM_OWNER", "somebody")
+    ended = tap(good(appcrm_sandbox), "--discover")
+    assert ended.code == 1
+    assert "did you mean TAP_APPCRM_PAGE_SIZE?" in ended.last[-1]
+    assert "OWNER" not in ended.err
 
 
 def test_an_expression_that_is_none_names_stream_maps(tap, appcrm_sandbox):
