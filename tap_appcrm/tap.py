@@ -19,7 +19,6 @@ from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from singer_sdk.plugin_base import JSONSchemaValidator, _ConfigInput
 from singer_sdk.singerlib import Catalog
 from singer_sdk.tap_base import CliTestOptionValue
-from singer_sdk.typing import PropertiesList
 
 from appcrm.client import Client, ListQuery
 from appcrm.errors import AppcrmError, ConnectionFault, Forbidden, MalformedBody, NotFound, Unauthenticated
@@ -335,7 +334,8 @@ class TapAppcrm(Tap):
 
 def _properties_of(definition: object) -> Collection[str]:
     """Return the settings that one of the SDK's lists of settings defines."""
-    return definition.to_dict()["properties"].keys() if isinstance(definition, PropertiesList) else ()
+    properties = definition.get("properties") if isinstance(definition, dict) else None
+    return properties.keys() if isinstance(properties, dict) else ()
 
 
 def what_is_wrong(error: AppcrmError) -> str:
