@@ -7,6 +7,7 @@ AppcrmError
 ├── Unwritable             one record that is refused
 ├── StateLost              a state that cannot be written to standard output
 ├── RunStopped             the run ended before its input did
+│   └── Stopping           a thread is told so
 └── RunIncomplete          the run ended, and not all of it was done
 """
 
@@ -36,13 +37,25 @@ class Unwritable(AppcrmError):
         reason: for the receipt; it may name values.
         cause: for the summary, which groups by it; it never names values.
         status: the HTTP status behind it, if any.
+        fields: that the CRM refused.
+        is_of_plan: whether the plan, and not the record, is what does not fit: it comes again for the next plan.
     """
 
-    def __init__(self, reason: str, *, cause: str | None = None, status: int | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        cause: str | None = None,
+        status: int | None = None,
+        fields: frozenset[str] = frozenset(),
+        is_of_plan: bool = False,
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.cause = cause or reason
         self.status = status
+        self.fields = fields
+        self.is_of_plan = is_of_plan
 
 
 class StateLost(AppcrmError):
@@ -51,6 +64,10 @@ class StateLost(AppcrmError):
 
 class RunStopped(AppcrmError):
     """The run ended before its input did: the text says why and which setting to change."""
+
+
+class Stopping(RunStopped):
+    """The run is ending: whatever waits is not begun."""
 
 
 class RunIncomplete(AppcrmError):

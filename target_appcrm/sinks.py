@@ -1,4 +1,4 @@
-"""Where the SDK's target hands its records over to the pipeline."""
+"""Where the SDK's target passes its records to the pipeline."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from singer_sdk.sinks import BatchSink
 
 from target_appcrm.errors import Unwritable
 from target_appcrm.read.conformance import Conformance
-from target_appcrm.read.stream_schema import StreamSchema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from singer_sdk.sinks.core import BaseJSONSchemaValidator
 
+    from target_appcrm.read.stream_schema import StreamSchema
+    from target_appcrm.report.open_rejects import OpenReject
     from target_appcrm.target import TargetAppcrm
 
 
 class ContactsSink(BatchSink):
-    """One stream under one schema. Records go to the target's pipeline; a batch is only a barrier.
+    """One of our streams under one schema, whatever streams of the input are aliased to it.
 
-    Concurrency, order and memory are the pipeline's, which outlives a sink: two sinks of one stream can be alive
-    at once after a change of schema.
+    Records go to the target's pipeline, and a batch is only a barrier: concurrency, order and memory are the
+    pipeline's, which outlives a sink, because two sinks of one stream can be alive at once after a change of schema.
     """
 
     MAX_SIZE_DEFAULT = 1_000_000_000
@@ -34,14 +35,10 @@ class ContactsSink(BatchSink):
         schema: dict[str, Any],
         key_properties: Sequence[str] | None,
     ) -> None:
-        self._pipeline = target.pipeline
-        source = target.source_of(stream_name)
+        self._pipeline = target.load.pipeline
         super().__init__(target, stream_name, schema, key_properties)
         self._validates = bool(self.config.get("validate_records", True))
         self._conformance = Conformance(self.schema)
-        self.stream_schema = StreamSchema.make(
-            stream_name, self.schema, self.key_properties, source.name, source.schema, source.key_properties
-        )
 
     def get_validator(self) -> BaseJSONSchemaValidator | None:
         """Return none of the SDK's validators, which fetch what a schema refers to and may never end."""
@@ -54,31 +51,35 @@ class ContactsSink(BatchSink):
 
     def take(
         self,
+        stream: StreamSchema,
         record: dict[str, Any],
         original: Mapping[str, Any],
         *,
         chars: int,
         version: int | None,
         refusal: Unwritable | None = None,
+        retried: OpenReject | None = None,
     ) -> None:
-        """Hand one record over.
+        """Take one record in.
 
         Args:
+            stream: of the input.
             record: after stream maps.
             original: as it came in.
             chars: size of its line.
             version: of its table, where the tap sends one.
             refusal: why it cannot be written, where that is known already.
+            retried: what it is among the open rejects, where it comes from there.
         """
         self.tally_record_read()
-        self.record_counter_metric.increment()
         self._pipeline.take(
-            self.stream_schema,
+            stream,
             record,
             original,
             chars=chars,
             version=version,
             refusal=refusal or self._refusal(record),
+            retried=retried,
         )
 
     def _refusal(self, record: dict[str, Any]) -> Unwritable | None:
@@ -90,17 +91,6 @@ class ContactsSink(BatchSink):
         fault = self._conformance.fault(record) if self._validates else None
         return None if fault is None else Unwritable(f"it does not fit its schema: {fault}", cause=cause)
 
-    def process_record(self, record: dict[str, Any], context: dict[str, Any]) -> None:  # noqa: ARG002  the SDK's form
-        """Hand over a record that came without its message."""
-        self.take(record, record, chars=0, version=None)
-
-    def process_batch(self, context: dict[str, Any]) -> None:
-        """Write everything that was taken in; a BATCH message brings its records here."""
-        for record in context.get("records", ()):
-            self.take(record, record, chars=0, version=None)
+    def process_batch(self, context: dict[str, Any]) -> None:  # noqa: ARG002  the SDK's form
+        """Write everything that was taken in."""
         self._pipeline.drain()
-
-    def activate_version(self, new_version: int) -> None:
-        """Note that a table version is whole; what it does not hold is deleted at the end, where that is allowed."""
-        self._pipeline.drain()
-        self._pipeline.activate_version(self.stream_name, new_version, self.stream_schema.source)

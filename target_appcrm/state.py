@@ -6,10 +6,12 @@ import heapq
 import threading
 import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
 SECONDS_BETWEEN_STATES = 30.0
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -26,6 +28,7 @@ class StateBook:
         self._done_beyond: list[int] = []
         self._done_until = 0
         self._held_from: int | None = None
+        self._held_for_good_from: int | None = None
 
     def __len__(self) -> int:
         return len(self._states)
@@ -49,14 +52,21 @@ class StateBook:
         while self._done_beyond and self._done_beyond[0] == self._done_until + 1:
             self._done_until = heapq.heappop(self._done_beyond)
 
-    def hold(self, number: int) -> None:
-        """Let no state out that came after this record, until ``release``: its delete waits for the end."""
+    def hold(self, number: int, *, for_good: bool = False) -> None:
+        """Let no state out that came after this record, until ``release``: it waits for the end.
+
+        Args:
+            number: of the record.
+            for_good: whatever happens, because the record is to come again.
+        """
+        if for_good and (self._held_for_good_from is None or number < self._held_for_good_from):
+            self._held_for_good_from = number
         if self._held_from is None or number < self._held_from:
             self._held_from = number
 
     def release(self) -> None:
         """Let states out again: what was waited for is done."""
-        self._held_from = None
+        self._held_from = self._held_for_good_from
 
     def _is_held(self, number: int) -> bool:
         return self._held_from is not None and number >= self._held_from
@@ -64,6 +74,11 @@ class StateBook:
     @property
     def _limit(self) -> int:
         return self._done_until if self._held_from is None else min(self._done_until, self._held_from - 1)
+
+    @property
+    def has_due(self) -> bool:
+        """Whether a state is true that has not gone out."""
+        return bool(self._states) and self._states[0][0] <= self._limit
 
     def take(self) -> list[Any]:
         """Return the newest state that is true, in a list of one, and forget those before it; else an empty list."""
@@ -89,7 +104,7 @@ class States:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._make_durable = make_durable
-        self._emit = emit
+        self._write = emit
         self._clock = clock
         self._book = StateBook()
         self._lock = threading.Lock()
@@ -97,69 +112,69 @@ class States:
         self._finished: deque[int] = deque()
         self._emitted_at = clock()
         self._closed = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._error: Exception | None = None
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="states")
+        self._emitter: Future[None] | None = None
 
     def note(self, number: int, state: Any) -> None:  # noqa: ANN401  any JSON value
         """Take a state that came after the record with this number.
 
         Raises:
-            Exception: an earlier one could not be emitted, so the run is to end.
+            AppcrmError: an earlier one could not be emitted, so the run is to end.
         """
-        if self._error is not None:
-            raise self._error
+        self.check()
         with self._lock:
             self._count_done()
             self._book.note(number, state)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="states", daemon=True)
-            self._thread.start()
+        if self._emitter is None:
+            self._emitter = self._pool.submit(self._emit_what_is_due)
+
+    def check(self) -> None:
+        """Raise what kept a state from being emitted."""
+        if self._emitter is not None and self._emitter.done():
+            self._emitter.result()
 
     def done(self, number: int) -> None:
         """Take note that a record is written, skipped or among the rejects."""
         self._finished.append(number)
 
-    def hold(self, number: int) -> None:
-        """Let no state out that came after this record, until ``release``."""
+    def hold(self, number: int, *, for_good: bool = False) -> None:
+        """Let no state out that came after this record, until ``release``, or for good."""
         with self._lock:
-            self._book.hold(number)
+            self._book.hold(number, for_good=for_good)
 
     def release(self) -> None:
         """Let states out again."""
         with self._lock:
             self._book.release()
 
-    def _run(self) -> None:
-        """Emit what is due: a look-up or a server's rate limit may keep all other threads for minutes."""
+    def _emit_what_is_due(self) -> None:
+        """Emit while a look-up or a server's rate limit keeps all other threads for minutes."""
         while not self._closed.wait(SECONDS_BETWEEN_LOOKS):
-            if self._clock() - self._emitted_at < SECONDS_BETWEEN_STATES:
-                continue
-            try:
-                self.emit()
-            except Exception as error:  # noqa: BLE001  raised again where the run is ended by it
-                self._error = error
-                return
+            if self._clock() - self._emitted_at >= SECONDS_BETWEEN_STATES:
+                self._emit_newest()
 
     def emit(self) -> None:
         """Emit the newest true state, if there is one that has not gone out."""
+        self.check()
+        self._emit_newest()
+
+    def _emit_newest(self) -> None:
         with self._emitting:
-            if self._error is not None:
-                raise self._error
             with self._lock:
                 self._count_done()
-                states = self._book.take()
-            if not states:
-                return
+                if not self._book.has_due:
+                    return
             self._make_durable()
+            with self._lock:
+                states = self._book.take()
             self._emitted_at = self._clock()
             for state in states:
-                self._emit(state)
+                self._write(state)
 
     def close(self) -> None:
         """Emit nothing more."""
         self._closed.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._pool.shutdown()
 
     def _count_done(self) -> None:
         while self._finished:

@@ -4,89 +4,50 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
-import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import Target
 from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import MapExpressionError, StreamMapConfigError
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
-from singer_sdk.mapper import RemoveRecordTransform
+from singer_sdk.mapper import PluginMapper, RemoveRecordTransform
 from singer_sdk.singerlib.json import serialize_json
 
-from appcrm.client import Client
 from appcrm.errors import AppcrmError, SettingsError
-from appcrm.private_file import check_writable
+from appcrm.logs import hush_libraries
 from appcrm.settings import ApiSettings, from_environment
+from appcrm.text import printable
 from appcrm.version import VERSION
-from target_appcrm.errors import (
-    InputError,
-    RecordBeforeSchema,
-    RunIncomplete,
-    StateLost,
-    UnknownStream,
-    Unwritable,
-)
-from target_appcrm.match.cache import ContactIndex
-from target_appcrm.match.lookup import Lookups
+from target_appcrm.attempt import attempt, read_or_reason
+from target_appcrm.errors import RecordBeforeSchema, StateLost, UnknownStream, Unwritable
+from target_appcrm.load import Load, Terminated, exit_code, sentence_of
 from target_appcrm.read.message_reader import LineReader
 from target_appcrm.read.stream_maps import apply_map, computed, without_guesses
-from target_appcrm.read.stream_schema import STREAMS
-from target_appcrm.report.receipts import ReceiptFile, utc_now
-from target_appcrm.report.rejects import RejectFile
-from target_appcrm.report.summary import Summary
+from target_appcrm.read.stream_schema import STREAMS, StreamSchema
+from target_appcrm.read.unfiltered import match_keys_of, without_filters
+from target_appcrm.report.decisions import Decision
 from target_appcrm.settings import SETTINGS, TargetSettings
 from target_appcrm.sinks import ContactsSink
-from target_appcrm.state import States
-from target_appcrm.write.deletes import Deletes
-from target_appcrm.write.pipeline import Pipeline
-from target_appcrm.write.record_processor import Applier, Stopping
-from target_appcrm.write.upsert import Writer
-from target_appcrm.write.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from types import FrameType
 
     import click
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
     from singer_sdk.plugin_base import _ConfigInput
 
-    from appcrm.session import SentRequest
-
-TERMINATED = 128
-"""Added to a signal's number, this is the exit code of a run that it ended."""
+    from target_appcrm.match.keys import MatchKey
+    from target_appcrm.report.open_rejects import OpenReject
 
 
-class Terminated(AppcrmError):
-    """A signal asks the run to end."""
-
-
-class SourceStream(NamedTuple):
-    """A stream as the input describes it, before stream maps."""
-
-    name: str
-    schema: dict[str, Any]
-    key_properties: Sequence[str] | None
-
-
-class ThreadRequests:
-    """Counts the requests of each thread, so that each decision knows what it cost."""
-
-    def __init__(self) -> None:
-        self._local = threading.local()
-
-    def note(self, _: SentRequest) -> None:
-        """Count one request of the calling thread."""
-        self._local.count = self.of_thread() + 1
-
-    def of_thread(self) -> int:
-        """Return how many requests the calling thread has sent."""
-        count: int = getattr(self._local, "count", 0)
-        return count
+def as_refusal(error: Exception) -> Unwritable:
+    """Return what was wrong with a record's data as its refusal."""
+    if isinstance(error, Unwritable):
+        return error
+    kind = type(error).__name__
+    return Unwritable(f"its stream map fails on it ({kind})", cause=f"its stream map fails on it ({kind})")
 
 
 class TargetAppcrm(Target):
@@ -107,83 +68,44 @@ class TargetAppcrm(Target):
     ]
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401  the SDK's own
-        self._began_at = time.monotonic()
+        self._signal: int | None = None
+        self._load: Load | None = None
+        hush_libraries()
         super().__init__(**options)
         self.max_parallelism = 1
-        self._sources: dict[str, SourceStream] = {}
-        self._signal: int | None = None
-        self._stopping = threading.Event()
-        self._thread_requests = ThreadRequests()
-        self.pipeline = self._build()
-        self._reader.around_input = lambda: self._ending(at_the_end=False)
+        self._streams: dict[tuple[str, str], StreamSchema] = {}
+        self._retried: OpenReject | None = None
+        stream_maps = self.config.get("stream_maps") or {}
+        self._unfiltered = self._mapper_without_filters()
+        self._load = Load(
+            TargetSettings.from_config(self.config),
+            ApiSettings.from_config(self.config, user_agent=f"{self.name}/{VERSION}"),
+            stream_maps,
+            emit=self._emit_state,
+        )
+        self._load.signal = self._signal
         self._reader.when_idle = self._when_idle
 
-    def _build(self) -> Pipeline:
-        """Put the parts together; nothing is sent or opened yet but the receipts file."""
-        settings = self.settings = TargetSettings.from_config(self.config)
-        api = ApiSettings.from_config(self.config, user_agent=f"{self.name}/{VERSION}")
-        started_at = utc_now().strftime("%Y%m%dT%H%M%SZ")
-        rejects_path = settings.rejects_path.replace("{started_at}", started_at)
-        receipts_path = settings.receipts_path and settings.receipts_path.replace("{started_at}", started_at)
-        self.client = Client.from_settings(api, sleep=self._sleep, on_request=self._thread_requests.note)
-        self.summary = Summary()
-        self._workers = Workers(api.concurrency)
-        self._index = ContactIndex(settings.key_fields)
-        self._receipts = ReceiptFile(receipts_path, planned=settings.dry_run)
-        if not settings.dry_run:
-            check_writable(rejects_path, "rejects_path")
-        self._rejects = RejectFile(rejects_path)
-        lookups = Lookups(self.client, settings, self._workers, self._index)
-        of_thread = self._thread_requests.of_thread
-        self._writer = Writer(self.client, settings, lookups, sleep=self._sleep, requests_of_thread=of_thread)
-        self._deletes = Deletes(
-            client=self.client,
-            settings=settings,
-            lookups=lookups,
-            workers=self._workers,
-            rejects=self._rejects,
-            receipts=self._receipts,
-            summary=self.summary,
-            requests_of_thread=of_thread,
-        )
-        states = self._states = States(
-            self._make_durable, self._emit_nothing if settings.dry_run else self._emit_state
-        )
-        applier = Applier(
-            settings=settings,
-            writer=self._writer,
-            deletes=self._deletes,
-            rejects=self._rejects,
-            receipts=self._receipts,
-            summary=self.summary,
-            states=states,
-            stopping=self._stopping,
-        )
-        return Pipeline(
-            settings=settings,
-            lookups=lookups,
-            workers=self._workers,
-            applier=applier,
-            deletes=self._deletes,
-            summary=self.summary,
-            states=states,
-            stopping=self._stopping,
-        )
+    def _mapper_without_filters(self) -> PluginMapper:
+        stream_maps = without_filters(self.config.get("stream_maps") or {})
+        return PluginMapper(plugin_config={**self.config, "stream_maps": stream_maps}, logger=self.logger)
 
-    def _make_durable(self) -> None:
-        self._receipts.flush()
-        self._rejects.make_durable()
-
-    def _sleep(self, seconds: float) -> None:
-        """Wait, unless the run is ending: what waits has not been sent."""
-        if self._stopping.wait(seconds):
-            raise Stopping("the run was ended")
+    @property
+    def load(self) -> Load:
+        """The run's parts."""
+        if self._load is None:
+            raise RuntimeError("the target is not set up yet")
+        return self._load
 
     @classproperty
     def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805  the SDK's own form
         """Settings from environment variables."""
         cls.append_builtin_config(cls.config_jsonschema)
-        properties = cls.config_jsonschema["properties"]
+        # A count or a share is read as text: the SDK would take nothing but whole numbers for a setting of both types.
+        properties = {
+            name: {**schema, "type": "string"} if "string" in schema.get("type", ()) else schema
+            for name, schema in cls.config_jsonschema["properties"].items()
+        }
         return from_environment(parse_environment_config, properties, cls._env_var_prefix)
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
@@ -209,10 +131,6 @@ class TargetAppcrm(Target):
 
     # Messages
 
-    def source_of(self, alias: str) -> SourceStream:
-        """Return the input's stream behind a sink's name."""
-        return self._sources[alias]
-
     def _process_schema_message(self, message_dict: dict[str, Any]) -> None:
         """Take a SCHEMA in; a stream that goes nowhere ends the run.
 
@@ -224,22 +142,30 @@ class TargetAppcrm(Target):
         maps = self.mapper.stream_maps.get(stream)
         if maps and maps[0].raw_schema == schema and maps[0].raw_key_properties == keys:
             return
-        self.mapper.register_raw_stream_schema(stream, schema, keys)
+        try:
+            self.mapper.register_raw_stream_schema(stream, schema, keys)
+            self._unfiltered.register_raw_stream_schema(stream, schema, keys)
+        except (MapExpressionError, StreamMapConfigError) as error:
+            raise SettingsError(f"stream_maps: {error}") from error
         for stream_map in self.mapper.stream_maps[stream]:
             if isinstance(stream_map, RemoveRecordTransform):
                 continue
             alias = stream_map.stream_alias
             if alias not in STREAMS:
+                name = printable(stream, 100)
                 raise UnknownStream(
-                    f"stream {stream} is neither {' nor '.join(STREAMS)}; if it holds contacts, set "
-                    f'stream_maps: {{"{stream}": {{"__alias__": "contacts"}}}}'
+                    f"stream {name} is neither {' nor '.join(STREAMS)}; if it holds contacts, set "
+                    f'stream_maps: {{"{name}": {{"__alias__": "contacts"}}}}; else deselect it in the tap, or leave it '
+                    f'out with stream_maps: {{"{name}": null}}'
                 )
-            self._sources[alias] = SourceStream(stream, schema, keys)
             rules = computed(self.mapper.stream_maps_dict, stream, alias)
-            self.get_sink(
+            sink = self.get_sink(
                 alias,
                 schema=without_guesses(stream_map.transformed_schema, schema.get("properties", {}), rules),
                 key_properties=stream_map.transformed_key_properties,
+            )
+            self._streams[stream, alias] = StreamSchema.make(
+                alias, sink.schema, sink.key_properties, stream, schema, keys
             )
 
     def _process_record_message(self, message_dict: dict[str, Any]) -> None:
@@ -252,48 +178,54 @@ class TargetAppcrm(Target):
         maps = self.mapper.stream_maps.get(stream)
         if not maps:
             raise RecordBeforeSchema(
-                f"line {self._reader.line_number} of the input is a RECORD of stream {stream} before its SCHEMA"
+                f"line {self._reader.line_number} of the input is a RECORD of stream {printable(stream, 100)} before "
+                "its SCHEMA"
             )
-        for stream_map in maps:
+        version, chars = message_dict.get("version"), self._reader.line_chars
+        for position, stream_map in enumerate(maps):
             if isinstance(stream_map, RemoveRecordTransform):
                 continue
-            record, refusal = dict(original), None
-            try:
-                mapped = apply_map(stream_map, original)
-            except Unwritable as error:
-                refusal = error
-            else:
-                if mapped is None:
-                    continue
-                record = mapped
-            sink = self._sinks_active[stream_map.stream_alias]
-            sink.take(  # type: ignore[attr-defined]  # every sink is ours
-                record,
+            described = self._streams[stream, stream_map.stream_alias]
+            record, fault = read_or_reason(partial(apply_map, stream_map, original))
+            if record is None and fault is None:
+                whole, _ = read_or_reason(
+                    partial(apply_map, self._unfiltered.stream_maps[stream][position], original)
+                )
+                self.load.pipeline.take_filtered(described, whole, chars=chars, version=version)
+                continue
+            sink: ContactsSink = self._sinks_active[stream_map.stream_alias]  # type: ignore[assignment]  # all are ours
+            sink.take(
+                described,
+                dict(original) if record is None else record,
                 original,
-                chars=self._reader.line_chars,
-                version=message_dict.get("version"),
-                refusal=refusal,
+                chars=chars,
+                version=version,
+                refusal=None if fault is None else as_refusal(fault),
+                retried=self._retried,
             )
-        self._end_if_asked()
+        self.load.check_signal()
 
     def _process_state_message(self, message_dict: dict[str, Any]) -> None:
         """Take a STATE in; it goes out when all before it is done."""
-        self.pipeline.take_state(message_dict["value"])
-        self._end_if_asked()
+        self.load.pipeline.take_state(message_dict["value"])
+        self.load.check_signal()
 
     def _process_activate_version_message(self, message_dict: dict[str, Any]) -> None:
         """Take note that a table version is whole."""
         stream = message_dict["stream"]
         if stream not in self.mapper.stream_maps:
-            raise RecordBeforeSchema(f"an ACTIVATE_VERSION of stream {stream} came before its SCHEMA")
+            raise RecordBeforeSchema(
+                f"an ACTIVATE_VERSION of stream {printable(stream, 100)} came before its SCHEMA"
+            )
+        if not self.config.get("process_activate_version_messages", True):
+            return
         for stream_map in self.mapper.stream_maps[stream]:
-            sink = self._sinks_active.get(stream_map.stream_alias)
-            if sink is not None and sink.process_activate_version_messages:
-                sink.activate_version(message_dict["version"])
+            if not isinstance(stream_map, RemoveRecordTransform):
+                self.load.pipeline.activate_version(stream_map.stream_alias, message_dict["version"], stream)
 
     def _when_idle(self) -> None:
-        self._end_if_asked()
-        self.pipeline.idle()
+        self.load.check_signal()
+        self.load.pipeline.idle()
 
     @property
     def _reader(self) -> LineReader:
@@ -303,109 +235,78 @@ class TargetAppcrm(Target):
     @staticmethod
     def _emit_state(state: object) -> None:
         try:
+            if sys.stdout is None:
+                raise OSError("it is closed")  # noqa: TRY301  one way to say so
             sys.stdout.write(serialize_json(state) + "\n")
             sys.stdout.flush()
-        except OSError as error:
-            # Python would try again, and complain, when it closes standard output.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except (OSError, ValueError) as error:
+            if sys.stdout is not None:
+                # Python would try again, and complain, when it closes standard output.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             raise StateLost(
-                f"a state cannot be written to standard output ({error.strerror}), so nobody would know how far this "
-                "run came: see what became of its reader, then run again with the last state that was kept"
+                f"a state cannot be written to standard output ({getattr(error, 'strerror', None) or 'it is closed'}), "
+                "so nobody would know how far this run came: see what became of its reader, then run again with the "
+                "last state that was kept"
             ) from error
-
-    @staticmethod
-    def _emit_nothing(state: object) -> None:
-        """Keep a dry run's states back: they would say that something was written."""
 
     # The end
 
     def process_endofpipe(self) -> None:
-        """Write what is left, delete, emit the last state.
+        """Send open rejects again, write what is left, delete, emit the last state.
 
         Raises:
             AppcrmError: what was not done, and why.
         """
-        with self._ending(at_the_end=True):
-            self.pipeline.finish()
-            super().process_endofpipe()
-            self._check_rejects()
+        self._retry_rejects()
+        self.load.pipeline.finish()
+        super().process_endofpipe()
+        self.load.check_done()
 
-    @contextmanager
-    def _ending(self, *, at_the_end: bool) -> Iterator[None]:
-        """Whatever ends the run: what is in flight ends, true states go out, files and threads are closed."""
-        is_over = at_the_end
-        try:
-            yield
-        except InputError:
-            is_over = True
-            # What came before the line that cannot be read is whole, so it is written.
-            self.pipeline.drain()
-            self.pipeline.break_off()
-            raise
-        except (AppcrmError, KeyboardInterrupt):
-            is_over = True
-            self.pipeline.break_off()
-            if self._signal is not None:
-                sys.exit(TERMINATED + self._signal)
-            raise
-        finally:
-            if is_over:
-                self._close()
-
-    def _close(self) -> None:
-        self._workers.close()
-        self._states.close()
-        self._rejects.close()
-        self._receipts.close()
-        self._index.close()
-        self._tell()
-
-    def _check_rejects(self) -> None:
-        if self.summary.rejects > self.settings.max_rejects.of(self.summary.records):
-            # A dry run keeps none, and a delete of a mirror that the CRM refused has no record.
-            if self._rejects.count:
-                what_to_do = f"see {self._rejects.path}, fix them and pipe the file back in"
-            else:
-                what_to_do = "receipts_path says which and why"
-            raise RunIncomplete(
-                f"{self.summary.rejects} rejects among {self.summary.records} records are more than max_rejects "
-                f"allows; {what_to_do}"
+    def _retry_rejects(self) -> None:
+        """Send what earlier runs were refused, unless a newer record of its key came meanwhile."""
+        waiting = self.load.open_rejects
+        if waiting is None:
+            return
+        waiting.know_match_keys(self._match_keys_of)
+        self.load.pipeline.drain()
+        if waiting.has_some_for_hands_only:
+            self.load.mirror.cannot_tell(
+                "a reject whose outcome is unknown may mean any contact; look in the CRM, and remove it from "
+                "rejects_path"
             )
+        for reject in waiting.to_retry():
+            if not waiting.is_open(reject):
+                continue
+            self._retried = reject
+            try:
+                self._process_schema_message(reject.schema)
+                self._process_record_message(reject.message)
+            except UnknownStream as error:
+                refusal = Decision("reject", reason=str(error), cause="its stream goes nowhere")
+                self.load.log.tell(str(reject.message["stream"]), {}, [refusal])
+            finally:
+                self._retried = None
+
+    def _match_keys_of(self, reject: OpenReject) -> tuple[MatchKey, ...]:
+        """Return the match keys of a record of the rejects file; none where it has none that can be read."""
+        mapper = self._mapper_without_filters()
+        stream, schema = str(reject.message["stream"]), reject.schema
+        keys, _ = read_or_reason(
+            lambda: match_keys_of(mapper, stream, schema, reject.message["record"], self.load.settings)
+        )
+        return keys or ()
 
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002  the SDK's form
         """Ask the run to end; a second signal ends it at once, as the first one does where it waits for input."""
         if self._signal is not None:
-            sys.exit(TERMINATED + signum)
+            sys.exit(128 + signum)
         self._signal = signum
-        self._stopping.set()
+        if self._load is None:
+            raise Terminated("a signal ended the run")
+        self._load.signal = signum
+        self._load.stopping.set()
         if self._reader.is_waiting:
             raise Terminated("a signal ended the run")
-
-    def _end_if_asked(self) -> None:
-        if self._signal is not None:
-            raise Terminated("a signal ended the run")
-
-    def _tell(self) -> None:
-        for line in self.summary.reject_lines():
-            self.logger.warning(line)
-        if self._writer.grown_sets:
-            self.logger.warning(
-                "%d contacts have more associations after a sync than were asked for: the token may not see all "
-                "companies or deals, or the CRM attaches companies by e-mail domain",
-                self._writer.grown_sets,
-            )
-        if self._writer.retrieves_for_associations:
-            self.logger.info(
-                "%d requests went into reading associations, which the CRM's lists do not carry",
-                self._writer.retrieves_for_associations,
-            )
-        self.logger.info(
-            self.summary.line(
-                requests=self.client.requests_sent,
-                seconds=time.monotonic() - self._began_at,
-                planned=self.settings.dry_run,
-            )
-        )
 
     @classmethod
     def get_plugin_version(cls) -> str:
@@ -413,17 +314,38 @@ class TargetAppcrm(Target):
         return VERSION
 
     @classmethod
-    def invoke(cls, **options: Any) -> None:  # noqa: ANN401  the SDK's own
-        """Run the command; what went wrong is one sentence and exit code 1."""
-        try:
-            super().invoke(**options)
-        except AppcrmError as error:
-            cls.logger.error("%s", error)  # noqa: TRY400  the sentence says what to do, a traceback does not
-        except (MapExpressionError, StreamMapConfigError) as error:
-            cls.logger.error("stream_maps: %s", error)  # noqa: TRY400  the same
-        else:
+    def invoke(  # type: ignore[override]  # the SDK's own command passes these
+        cls,
+        *,
+        about: bool = False,
+        about_format: str | None = None,
+        config: _ConfigInput | None = None,
+        file_input: IO[str] | None = None,
+    ) -> None:
+        """Run the command and end it in order: whatever went wrong is one sentence, and the right exit code."""
+        if about:
+            cls.print_about(about_format)
             return
-        sys.exit(1)
+        made: list[TargetAppcrm] = []
+
+        def run() -> None:
+            target = cls(
+                config={} if config is None else config.config,
+                parse_env_config=config is not None and config.parse_env,
+                validate_config=True,
+            )
+            made.append(target)
+            target.listen(file_input)
+
+        error = attempt(run)
+        if made:
+            code = made[0].load.end(error)
+        else:
+            code = exit_code(error, None)
+            if error is not None and not isinstance(error, SystemExit):
+                cls.logger.error("%s", sentence_of(error, None))
+        if code:
+            sys.exit(code)
 
     @classmethod
     def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> _ConfigInput:

@@ -78,7 +78,7 @@ class WholeCrm:
         """Have the first page read in the background, without associations; only where nothing was written yet."""
         if self._is_untouched and self._sent_for is None:
             self._sent_for_at = self._clock()
-            self._sent_for = self._workers.begin_urgent(lambda: self._fetches.page(1, include=False))
+            self._sent_for = self._workers.begin(lambda: self._fetches.page(1, include=False))
 
     def _fetch_page_one(self, *, include: bool) -> tuple[Page[dict[str, Any]], bool]:
         """Return the first page, and whether it was read just now."""
@@ -149,7 +149,7 @@ class WholeCrm:
                 self._index.put(self._fetches.contacts(read_page.rows))
 
             if not self.is_page_one_all:
-                self._workers.map_urgent(read, range(2, last + 1))
+                self._workers.map(read, range(2, last + 1))
                 if self._index.count != totals[-1] or len(set(totals)) > 1:
                     for page in range(last + 1, 0, -1):
                         read(page)

@@ -205,5 +205,5 @@ class Lookups:
     def _find_closely(self, keysets: list[Keys]) -> list[Contact]:
         """Look for phones however the CRM writes them, and again for what an unproven index does not hold."""
         keys = list({key.token: key for keys in keysets for key in keys}.values())
-        found = self._workers.map_urgent(self._searches.closely, keys)
+        found = self._workers.map(self._searches.closely, keys)
         return self._with_plans([contact for some in found for contact in some], keys)

@@ -84,7 +84,7 @@ class Searches:
                 # One value that the server chokes on must not hide the others.
                 return [contact for key in keys if key.shown in some for contact in self._safely(key)]
 
-        for answer in self._workers.map_urgent(search, plan):
+        for answer in self._workers.map(search, plan):
             if answer is None:
                 return None
             contacts += answer
@@ -168,7 +168,7 @@ class Searches:
 
     def each(self, keys: list[MatchKey], *, include: bool) -> list[Contact]:
         """Search each value on its own; a refused one is noted in ``failed``."""
-        found = self._workers.map_urgent(lambda key: self._safely(key, include=include), keys)
+        found = self._workers.map(lambda key: self._safely(key, include=include), keys)
         return [contact for some in found for contact in some]
 
     def _safely(self, key: MatchKey, *, include: bool = False) -> list[Contact]:

@@ -1,123 +1,114 @@
-"""What was decided about each record, as a Singer stream that any loader takes."""
+"""The receipts file: what was decided about each record, and which run decided it."""
 
 from __future__ import annotations
 
-import threading
-from datetime import datetime, timezone
 from typing import IO, TYPE_CHECKING, Any
 
-import msgspec
-
 from appcrm.contact import format_timestamp
+from appcrm.errors import SettingsError
 from appcrm.private_file import open_private
-from appcrm.schemas import load_schema
-from target_appcrm.report.private_file import encode_line
+from appcrm.receipts import Receipt, ReceiptWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
 
-    from target_appcrm.match.keys import Contact
-
-STREAM = "appcrm_receipts"
-
-
-class Receipt(msgspec.Struct):
-    """One decision about one record.
-
-    Args:
-        operation: as the schema of the receipts lists them.
-        changes: field to [old, new].
-        reason: why it was skipped or rejected; it may name values.
-        status: of the last answer.
-        requests: sent for this decision.
-        cause: of a reject, for the summary; it never names values.
-    """
-
-    operation: str
-    contact_id: int | None = None
-    changes: dict[str, list[Any]] | None = None
-    reason: str | None = None
-    status: int | None = None
-    requests: int = 0
-    cause: str | None = None
-
-
-class Outcome(msgspec.Struct):
-    """What came of one record: its receipts, and the contact as it is now, where there is one."""
-
-    receipts: list[Receipt] = msgspec.field(default_factory=list)
-    contact: Contact | None = None
-
-
-def shown_id(contact_id: int) -> int | None:
-    """Return a contact's id; None for one that a dry run only planned."""
-    return contact_id if contact_id > 0 else None
-
-
-def utc_now() -> datetime:
-    """Return the moment, in UTC."""
-    return datetime.now(tz=timezone.utc)
+    from appcrm.receipts import Run
+    from target_appcrm.report.decisions import Decision
 
 
 class ReceiptFile:
-    """Appends receipts to a file; safe to share between threads.
+    """Appends one run and its receipts to a file; safe to share between threads.
 
     Args:
         path: None for no file.
-        planned: whether this is a dry run.
+        run: as it begins.
+        now: the moment, in UTC.
+
+    Raises:
+        SettingsError: the file cannot be opened.
     """
 
-    def __init__(self, path: str | None, *, planned: bool, now: Callable[[], datetime] = utc_now) -> None:
-        self._planned = planned
+    def __init__(self, path: str | None, run: Run, now: Callable[[], datetime]) -> None:
+        self._path = path
         self._now = now
-        self._lock = threading.Lock()
         self._file: IO[bytes] | None = None
+        self._failure: SettingsError | None = None
+        self._writer: ReceiptWriter | None = None
         if path is not None:
             self._file = open_private(path, "receipts_path")
-            self._write(
-                {
-                    "type": "SCHEMA",
-                    "stream": STREAM,
-                    "schema": load_schema("receipts"),
-                    "key_properties": [],
-                }
-            )
+            self._writer = ReceiptWriter(self._write, run)
 
-    def write(self, stream: str, key: dict[str, Any], receipts: list[Receipt]) -> None:
-        """Append the receipts of one record."""
-        if self._file is None:
+    def tell(
+        self, stream: str, key: dict[str, Any], decisions: Iterable[Decision], number: int | None
+    ) -> None:
+        """Append the decisions about one record.
+
+        Raises:
+            SettingsError: the file cannot be written.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if self._writer is None:
             return
         at = format_timestamp(self._now())
-        for receipt in receipts:
-            record = {
-                "stream": stream,
-                "key": key or None,
-                "operation": receipt.operation,
-                "contact_id": receipt.contact_id,
-                "changes": receipt.changes,
-                "reason": receipt.reason,
-                "status": receipt.status,
-                "requests": receipt.requests,
-                "planned": self._planned,
-                "at": at,
-            }
-            self._write({"type": "RECORD", "stream": STREAM, "record": record})
+        for decision in decisions:
+            self._writer.write(
+                Receipt(
+                    stream=stream,
+                    operation=decision.operation,
+                    at=at,
+                    key=key or None,
+                    contact_id=decision.contact_id,
+                    changes=decision.changes,
+                    left_alone=decision.left_alone,
+                    reason=decision.reason,
+                    cause=decision.cause,
+                    status=decision.status,
+                    requests=decision.requests,
+                    record_number=number,
+                )
+            )
 
-    def _write(self, message: dict[str, Any]) -> None:
-        line = encode_line(message)
-        with self._lock:
-            if self._file is not None:
-                self._file.write(line)
+    def _write(self, line: bytes) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.write(line)
+        except OSError as error:
+            self._failure = self._unwritable(error)
+            raise self._failure from error
+
+    def _unwritable(self, error: OSError) -> SettingsError:
+        return SettingsError(
+            f"receipts_path: {self._path} cannot be written ({error.strerror}); make room, or set another path"
+        )
 
     def flush(self) -> None:
-        """Hand what was written to the operating system."""
-        with self._lock:
-            if self._file is not None:
+        """Hand what was written to the operating system; where that fails, the next receipt raises it."""
+        if self._file is not None:
+            try:
                 self._file.flush()
+            except OSError as error:
+                self._failure = self._unwritable(error)
 
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
+    def end(self, run: Run) -> Run:
+        """Append the run as it ended, and close the file; returns it with its seal.
+
+        Raises:
+            SettingsError: it cannot be written.
+        """
+        file, writer = self._file, self._writer
+        if file is None or writer is None:
+            return run
+        try:
+            if self._failure is not None:
+                raise self._failure
+            sealed = writer.end(run)
+            file.flush()
+        except OSError as error:
+            raise self._unwritable(error) from error
+        finally:
+            self._file = None
+            file.detach().close()  # type: ignore[attr-defined]  # a buffer that cannot be written must not be tried again
+        return sealed

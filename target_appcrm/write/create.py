@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Any
 
-from appcrm.contact import ASSOCIATIONS, BODY_ASSOCIATIONS
+from appcrm.contact import ASSOCIATIONS, BODY_ASSOCIATIONS, is_custom_field
 from appcrm.errors import ApiError, InvalidRecord
 from target_appcrm.errors import Unwritable
 from target_appcrm.match.keys import EMAIL, ID, holds, key_values, match_keys, resolve
-from target_appcrm.report.receipts import Receipt, shown_id
+from target_appcrm.report.decisions import Decision, shown_id
+from target_appcrm.write.association_calls import call_all, note_answer
 from target_appcrm.write.associations import plan_associations
-from target_appcrm.write.diff import body_for_create, difference, with_first_name
+from target_appcrm.write.diff import body_for_create, difference
+from target_appcrm.write.policy import left_alone
 from target_appcrm.write.refusals import refused_fields
+from target_appcrm.write.update import is_known_missing, update
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from appcrm.client import Client
     from target_appcrm.match.keys import Contact
-    from target_appcrm.match.lookup import Lookups
     from target_appcrm.read.change import Change
-    from target_appcrm.report.receipts import Outcome
-    from target_appcrm.settings import TargetSettings
-    from target_appcrm.write.answers import Answers
-    from target_appcrm.write.association_calls import Links
+    from target_appcrm.report.decisions import Outcome
     from target_appcrm.write.associations import AssociationPlan
-    from target_appcrm.write.custom_fields import Forms
-    from target_appcrm.write.update import Updates
+    from target_appcrm.write.context import WriteContext
 
 LOOKS_AFTER_UNKNOWN_OUTCOME = 2
 """A commit may land after its answer was lost, so absence is believed the second time."""
@@ -39,157 +35,168 @@ UPDATE_ONLY_SKIP = "mode is update_only, and no contact matches"
 CREATE_ONLY_SKIP = "mode is create_only, and the contact is there"
 
 
-class Creates:
-    """Creates contacts; what turns out to be there is updated instead. Safe to share between threads.
+def create(ctx: WriteContext, change: Change, outcome: Outcome) -> None:
+    """Create the contact that a record describes, with its associations.
 
-    Args:
-        sleep: waits for seconds; it may raise to end the run early.
-        requests_of_thread: requests that the calling thread has sent so far.
+    Raises:
+        Unwritable: the record is refused.
+        ApiError: the CRM refused or failed.
+        RunStopped: this would be one more than ``max_creates``.
     """
-
-    def __init__(
-        self,
-        client: Client,
-        settings: TargetSettings,
-        lookups: Lookups,
-        answers: Answers,
-        links: Links,
-        updates: Updates,
-        forms: Forms,
-        *,
-        sleep: Callable[[float], None],
-        requests_of_thread: Callable[[], int],
-    ) -> None:
-        self._client = client
-        self._settings = settings
-        self._lookups = lookups
-        self._answers = answers
-        self._links = links
-        self._updates = updates
-        self._forms = forms
-        self._sleep = sleep
-        self._requests_of_thread = requests_of_thread
-        self._planned_ids = itertools.count(-1, -1)
-
-    def create(self, change: Change, outcome: Outcome) -> None:
-        """Create the contact that a record describes, with its associations.
-
-        Raises:
-            Unwritable: the record is refused.
-            ApiError: the CRM refused or failed.
-        """
-        if self._settings.mode == "update_only":
-            outcome.receipts.append(Receipt("skipped", reason=UPDATE_ONLY_SKIP))
+    if ctx.settings.mode == "update_only":
+        outcome.decisions.append(Decision("skipped", reason=UPDATE_ONLY_SKIP))
+        return
+    body, plan, kept = wanted_of_new(ctx, change)
+    before = ctx.requests.of_thread()
+    ctx.ceilings.claim("create")
+    if ctx.is_dry:
+        created: Contact = {"id": next(ctx.planned_ids), **NEW_CONTACT, **body, **plan.body}
+    else:
+        answer = _post(ctx, {**body, **plan.body}, change, outcome)
+        if answer is None:
             return
-        body = self._forms.fit(body_for_create(change.fields))
-        plan = plan_associations(change.associations, change.modes, None, has_update=False)
-        before = self._requests_of_thread()
-        if self._settings.dry_run:
-            created: Contact = {"id": next(self._planned_ids), **NEW_CONTACT, **body, **plan.body}
-        else:
-            answer = self._post({**body, **plan.body}, change, outcome)
-            if answer is None:
-                return
-            created = answer
-        changes = {name: [None, value] for name, value in {**body, **plan.body}.items()}
-        outcome.receipts.append(
-            Receipt(
-                "create",
-                shown_id(created["id"]),
-                changes,
-                status=None if self._settings.dry_run else 201,
-                requests=self._requests_of_thread() - before,
-            )
+        created = answer
+        note_answer(ctx, plan.body, created, is_exact=False)
+    changes = {name: [None, value] for name, value in {**body, **plan.body}.items()}
+    outcome.decisions.append(
+        Decision(
+            "create",
+            shown_id(created["id"]),
+            changes,
+            left_alone=kept or None,
+            status=None if ctx.is_dry else 201,
+            requests=ctx.requests.of_thread() - before,
         )
-        self._answers.remember(created, outcome)
-        _correct(change, plan, created)
-        self._links.call(plan.calls, created, outcome, self._requests_of_thread())
+    )
+    ctx.remember(created, outcome)
+    _correct(ctx, change, plan, created)
+    call_all(ctx, plan.calls, created, outcome, ctx.requests.of_thread())
 
-    def _post(self, body: dict[str, Any], change: Change, outcome: Outcome) -> Contact | None:
-        """Create a contact exactly once; None where the record went on as an update of one that was there."""
-        for attempt in range(self._settings.max_tries):
-            try:
-                answer, _ = self._forms.send(body, self._client.create_contact)
-                return self._answers.read(answer)
-            except InvalidRecord as error:  # noqa: PERF203  a request costs a thousand times as much
-                found = self._holder(change, error)
-                if found is None:
-                    raise refused_fields(error) from error
-                if self._settings.mode == "create_only":
-                    outcome.receipts.append(Receipt("skipped", found["id"], reason=CREATE_ONLY_SKIP))
-                else:
-                    self._updates.update(change, found, outcome)
-                return None
-            except ApiError as error:
-                if not error.outcome_unknown:
-                    raise
-                found = self._look_for_created(change, error)
-                if found is not None:
-                    return self._completed(found, body)
-                if attempt + 1 == self._settings.max_tries:
-                    raise
-        return None
 
-    def _look_for_created(self, change: Change, error: ApiError) -> Contact | None:
-        """Look whether a create whose answer was lost was carried out.
+def wanted_of_new(
+    ctx: WriteContext, change: Change
+) -> tuple[dict[str, Any], AssociationPlan, dict[str, str]]:
+    """Return a new contact's fields, its associations, and what the policy keeps back.
 
-        Raises:
-            Unwritable: there is no key to look it up by.
-        """
-        keys = [key for key in change.keys if key.field != ID] or match_keys((EMAIL,), change.fields)
-        if not keys:
-            raise Unwritable(
-                f"{OUTCOME_UNKNOWN}: the create got no clear answer, and the record has no key to look it up by; "
-                "look in the CRM before sending it again",
-                cause=OUTCOME_UNKNOWN,
-                status=error.status,
-            ) from error
-        for look in range(LOOKS_AFTER_UNKNOWN_OUTCOME):
-            self._sleep(FIRST_LOOK_SECONDS * 2**look)
-            found = resolve(keys, self._lookups.find_again(tuple(keys)).values())
+    Raises:
+        Unwritable: it has no first name.
+    """
+    settings = ctx.settings
+    body = ctx.encoding.fit(body_for_create(change.fields))
+    wanted = {
+        name: [number for number in ids if not is_known_missing(ctx, name, number)]
+        for name, ids in change.associations.items()
+    }
+    custom = [name for name in body if is_custom_field(name, settings.custom_names)]
+    kept = left_alone([*body, *wanted], None, settings.field_policy, settings.key_fields, custom)
+    body = {name: value for name, value in body.items() if name not in kept}
+    wanted = {name: ids for name, ids in wanted.items() if name not in kept}
+    return body, plan_associations(wanted, change.modes, None, has_update=False), kept
+
+
+def _post(ctx: WriteContext, body: dict[str, Any], change: Change, outcome: Outcome) -> Contact | None:
+    """Create a contact exactly once; None where the record went on as one that means a contact that is there."""
+    for attempt in range(ctx.settings.max_tries):
+        try:
+            answer, _ = ctx.encoding.send(body, ctx.client.create_contact)
+            return ctx.read(answer)
+        except InvalidRecord as error:  # noqa: PERF203  a request costs a thousand times as much
+            found = _holder(ctx, change, error)
+            if found is None:
+                raise refused_fields(error) from error
+            _go_on_with(ctx, change, found, outcome)
+            return None
+        except ApiError as error:
+            if not error.outcome_unknown:
+                raise
+            found = _look_for_created(ctx, change, error)
             if found is not None:
-                return found
+                if _is_as_sent(found, body):
+                    return {**found, **{name: body[name] for name in ASSOCIATIONS if name in body}}
+                if not any(holds(found, key) for key in change.keys):
+                    # Found by an address that is no match key: somebody else's, perhaps.
+                    raise _unknown(
+                        error, "a contact with its e-mail address is there, and it may not be ours"
+                    ) from error
+                _go_on_with(ctx, change, found, outcome)
+                return None
+            if attempt + 1 == ctx.settings.max_tries:
+                raise
+    return None
+
+
+def _go_on_with(ctx: WriteContext, change: Change, found: Contact, outcome: Outcome) -> None:
+    """Treat a record as what it turned out to be: one of a contact that is there."""
+    outcome.contact = found
+    if ctx.settings.mode == "create_only":
+        outcome.decisions.append(Decision("skipped", found["id"], reason=CREATE_ONLY_SKIP))
+    else:
+        update(ctx, change, found, outcome)
+
+
+def _is_as_sent(found: Contact, body: Mapping[str, Any]) -> bool:
+    """Whether a contact is what a create would have made: then it did, or nothing needs to be done."""
+    fields = {name: value for name, value in body.items() if name not in ASSOCIATIONS}
+    changed, _ = difference(fields, found, clears_nulls=False)
+    return not changed and all(
+        set(body[name]) <= set(found.get(name, body[name])) for name in ASSOCIATIONS if name in body
+    )
+
+
+def _look_for_created(ctx: WriteContext, change: Change, error: ApiError) -> Contact | None:
+    """Look whether a create whose answer was lost was carried out.
+
+    Raises:
+        Unwritable: there is no key to look it up by.
+    """
+    keys = [key for key in change.keys if key.field != ID] or match_keys((EMAIL,), change.fields)
+    if not keys:
+        raise _unknown(error, "the record has no key to look it up by") from error
+    for look in range(LOOKS_AFTER_UNKNOWN_OUTCOME):
+        ctx.sleep(FIRST_LOOK_SECONDS * 2**look)
+        found = resolve(keys, ctx.lookups.find_again(tuple(keys)).values())
+        if found is not None:
+            return found
+    return None
+
+
+def _unknown(error: ApiError, why: str) -> Unwritable:
+    return Unwritable(
+        f"{OUTCOME_UNKNOWN}: the create got no clear answer, and {why}; look in the CRM before sending it again",
+        cause=OUTCOME_UNKNOWN,
+        status=error.status,
+    )
+
+
+def _holder(ctx: WriteContext, change: Change, error: InvalidRecord) -> Contact | None:
+    """Find the contact that holds a match key which a create was refused for, as the record may mean it."""
+    refused = {name.partition(".")[0] for name in error.field_errors}
+    keys = tuple(key for key in change.keys if key.field.partition(".")[0] in refused)
+    if not keys:
         return None
-
-    def _completed(self, found: Contact, body: Mapping[str, Any]) -> Contact:
-        """Bring a contact that was created without an answer to what was sent, should it differ."""
-        fields = {name: value for name, value in body.items() if name not in ASSOCIATIONS}
-        changed, _ = difference(fields, found, clears_nulls=False)
-        sets = {name: body[name] for name in ASSOCIATIONS if name in body}
-        lacking = {name: ids for name, ids in sets.items() if set(found.get(name, ids)) != set(ids)}
-        if not changed and not lacking:
-            return {**found, **sets}
-        return self._updates.put(found, with_first_name({**changed, **lacking}, fields, found))
-
-    def _holder(self, change: Change, error: InvalidRecord) -> Contact | None:
-        """Find the contact that holds an e-mail address or phone number which a create was refused for."""
-        refused = {name.partition(".")[0] for name in error.field_errors}
-        keys = tuple(key for key in change.keys if key.field.partition(".")[0] in refused)
-        if EMAIL in refused and not any(key.field == EMAIL for key in keys):
-            keys += match_keys((EMAIL,), change.fields)
-        if not keys:
-            return None
-        found = resolve(keys, self._lookups.find_taken(keys).values())
-        if found is None:
-            return None
-        others = [key.field for key in change.keys if key.field in self._settings.custom_keys]
-        if any(key_values(field, found) for field in others) and not any(
-            holds(found, k) for k in change.keys
-        ):
-            raise Unwritable(
-                f"another contact ({found['id']}) has the e-mail address, and a different {' and '.join(others)}",
-                cause="its e-mail address belongs to another contact",
-            )
-        rest = tuple(key for key in change.keys if key not in keys)
-        return resolve(change.keys, {**self._lookups.find_again(rest), found["id"]: found}.values()) or found
+    found = resolve(keys, ctx.lookups.find_taken(keys).values())
+    if found is None:
+        return None
+    others = [key.field for key in change.keys if key.field in ctx.settings.custom_keys]
+    if any(key_values(field, found) for field in others) and not any(holds(found, k) for k in change.keys):
+        raise Unwritable(
+            f"another contact ({found['id']}) has the e-mail address, and a different {' and '.join(others)}",
+            cause="its e-mail address belongs to another contact",
+        )
+    rest = tuple(key for key in change.keys if key not in keys)
+    return resolve(change.keys, {**ctx.lookups.find_again(rest), found["id"]: found}.values()) or found
 
 
-def _correct(change: Change, plan: AssociationPlan, created: Contact) -> None:
+def _correct(ctx: WriteContext, change: Change, plan: AssociationPlan, created: Contact) -> None:
     """Plan away what a create attached on its own, by e-mail domain, beyond a set that is to be exact."""
     for name in BODY_ASSOCIATIONS:
-        ids, held = change.associations.get(name), created.get(name)
+        held = created.get(name)
+        if name not in plan.body and name not in change.associations:
+            continue
+        ids = plan.body.get(name, change.associations.get(name))
         if ids is None or held is None:
             continue
+        ids = [number for number in ids if not is_known_missing(ctx, name, number)]
         if change.modes[name] == "sync" and set(held) != set(ids):
             plan.calls.setdefault("sync", {})[name] = ids
         elif name in plan.body and not set(ids) <= set(held):

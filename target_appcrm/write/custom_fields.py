@@ -59,7 +59,7 @@ def in_form_of(value: object, held: object) -> Any:  # noqa: ANN401  any JSON va
     return found if isinstance(found, list if isinstance(held, list) else bool) else value
 
 
-class Forms:
+class CustomFieldEncoding:
     """Knows which custom fields take the other form of a text: by what contacts hold, and by what was refused.
 
     Args:

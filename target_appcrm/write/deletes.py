@@ -1,103 +1,103 @@
-"""Deletes: collected until the input has ended, counted, and only then carried out, or none of them."""
+"""Deletes: collected until the input has ended, counted, looked at again, and then carried out, or none of them."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from appcrm.client import ListQuery
-from appcrm.contact import as_id
-from appcrm.errors import (
-    ApiError,
-    BadRequest,
-    ConnectionFault,
-    CsrfRejected,
-    InvalidRecord,
-    NotFound,
-    RateLimited,
-    ServerFault,
-    Unauthenticated,
-)
+from appcrm.contact import BODY_ASSOCIATIONS, LIST_FIELDS, SCALAR_FIELDS, canonical_timestamp, is_custom_field
+from appcrm.errors import ApiError, NotFound
 from target_appcrm.errors import RunIncomplete
-from target_appcrm.read.stream_schema import CONTACTS
-from target_appcrm.report.private_file import KeptLines, encode_line
-from target_appcrm.report.receipts import Receipt, shown_id
+from target_appcrm.match.equality import is_empty
+from target_appcrm.match.keys import holds
+from target_appcrm.report.decisions import Decision, shown_id
+from target_appcrm.report.kept_lines import KeptLines
+from target_appcrm.report.open_rejects import tokens_of
+from target_appcrm.write.diff import as_written
+from target_appcrm.write.refusals import STOPS_THE_RUN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-    from appcrm.client import Client
-    from target_appcrm.match.lookup import Lookups
+    from target_appcrm.match.keys import Contact, MatchKey
     from target_appcrm.read.stream_schema import StreamSchema
-    from target_appcrm.report.private_file import Place
-    from target_appcrm.report.receipts import ReceiptFile
-    from target_appcrm.report.rejects import RejectFile
-    from target_appcrm.report.summary import Summary
-    from target_appcrm.settings import TargetSettings
+    from target_appcrm.report.decision_log import DecisionLog
+    from target_appcrm.report.kept_lines import Place
+    from target_appcrm.report.open_rejects import OpenReject
+    from target_appcrm.state import States
+    from target_appcrm.write.context import WriteContext
+    from target_appcrm.write.mirror import Mirror
+    from target_appcrm.write.plan import Plan
     from target_appcrm.write.records_by_contact import Item
+    from target_appcrm.write.refusals import WriteFaults
     from target_appcrm.write.workers import Workers
 
 MAX_DELETES = "max_deletes"
+GONE_ALREADY = "the contact is gone already"
+CHANGED_SINCE = "the contact was changed since it was looked up, so it stays"
 
 logger = logging.getLogger("target-appcrm")
 
 
-class Tombstone(NamedTuple):
+@dataclass(frozen=True)
+class Tombstone:
     """A record that asked for a delete: where the CRM refuses, it goes among the rejects.
 
-    ``record`` is where it is kept, as it came in.
+    ``place`` is where it is kept, as it came in.
     """
 
     stream: StreamSchema
-    record: Place
+    place: Place
+    keys: tuple[MatchKey, ...]
+    retried: OpenReject | None
+    tokens: frozenset[bytes]
 
 
-class PlannedDelete(NamedTuple):
-    """A contact to delete, and the record that asked for it; none where a table version did."""
+@dataclass(frozen=True)
+class PlannedDelete:
+    """A contact to delete, and the record that asked for it; none where a table version did.
+
+    Args:
+        updated_at: of a contact that a version does not hold, when it was listed.
+    """
 
     contact_id: int
     stream: str
     key: dict[str, Any]
-    number: int
+    number: int | None
     tombstone: Tombstone | None = None
+    updated_at: object = None
 
 
 class Deletes:
-    """Contacts to delete at the end; safe to share between threads.
-
-    Args:
-        requests_of_thread: requests that the calling thread has sent so far.
-    """
+    """Contacts to delete at the end; safe to share between threads."""
 
     def __init__(
         self,
         *,
-        client: Client,
-        settings: TargetSettings,
-        lookups: Lookups,
+        ctx: WriteContext,
+        log: DecisionLog,
+        mirror: Mirror,
         workers: Workers,
-        rejects: RejectFile,
-        receipts: ReceiptFile,
-        summary: Summary,
-        requests_of_thread: Callable[[], int],
+        faults: WriteFaults,
+        states: States,
+        plan: Plan | None,
     ) -> None:
-        self._client = client
-        self._settings = settings
-        self._lookups = lookups
+        self._ctx = ctx
+        self._log = log
+        self.mirror = mirror
         self._workers = workers
-        self._rejects = rejects
-        self._receipts = receipts
-        self._summary = summary
-        self._requests_of_thread = requests_of_thread
+        self._faults = faults
+        self._states = states
+        self._plan = plan
         self._lock = threading.Lock()
         self._planned: dict[int, PlannedDelete] = {}
         self._kept = KeptLines()
         self._warned = False
-        self._touched: dict[int, set[int]] = {}
-        self._active: tuple[str, int] | None = None
-        self._version_read: int | None = None
-        self._newest_id: int | None = None
+        self.keep: Callable[[Iterable[int]], None] = mirror.keep
+        """Notes contacts that a record means."""
 
     def warn_not_allowed(self) -> None:
         """Say once that deletes are not allowed."""
@@ -109,55 +109,20 @@ class Deletes:
 
     def plan(self, contact_id: int, item: Item) -> None:
         """Collect one contact, and the record that asks for its delete."""
-        tombstone = Tombstone(item.stream, self._kept.put(encode_line(item.record)))
-        self._plan(PlannedDelete(contact_id, item.stream.source, item.key, item.number, tombstone))
-
-    def _plan(self, delete: PlannedDelete) -> None:
+        tombstone = Tombstone(
+            item.stream, self._kept.put(item.record), item.change.keys, item.retried, tokens_of(item)
+        )
+        delete = PlannedDelete(contact_id, item.stream.source, item.key, item.number, tombstone)
         with self._lock:
-            self._planned.setdefault(delete.contact_id, delete)
+            self._planned.setdefault(contact_id, delete)
 
     def cancel(self, contact_id: int) -> None:
         """Take a contact back: a later record says that it lives."""
         with self._lock:
             planned = self._planned.pop(contact_id, None)
         if planned is not None:
-            self._tell(
-                planned,
-                Receipt(
-                    "skipped", shown_id(contact_id), reason="a later record of this contact is no delete"
-                ),
-            )
-
-    def touch(self, stream: str, version: int | None, contact_id: int) -> None:
-        """Note that a table version holds a contact, where mirroring is allowed."""
-        if self._settings.allow_deletes and stream == CONTACTS and version is not None:
-            with self._lock:
-                self._touched.setdefault(version, set()).add(contact_id)
-
-    def reading(self, stream: str, version: int | None) -> None:
-        """Note that a record of a table version came in: whatever was announced before it, it is not whole yet."""
-        if version is None or stream != CONTACTS:
-            return
-        if self._settings.allow_deletes and self._newest_id is None:
-            self._newest_id = self._read_newest_id()
-        self._version_read = version
-        self._active = None
-
-    def activate(self, stream: str, version: int, source: str) -> None:
-        """Note that a table version is whole, so that what is not in it is gone at the source.
-
-        A tap also announces a version before its first record; only what comes after the last one counts. A version
-        of ``contact_associations`` says nothing about which contacts there are.
-        """
-        if stream != CONTACTS:
-            return
-        self._active = None
-        if self._version_read != version:
-            return
-        if not self._settings.allow_deletes:
-            self.warn_not_allowed()
-            return
-        self._active = (source, version)
+            reason = "a later record of this contact is no delete"
+            self._tell(planned, Decision("skipped", shown_id(contact_id), reason=reason))
 
     def carry_out(self, check_running: Callable[[], None]) -> None:
         """Delete what was collected, unless it is too many.
@@ -166,117 +131,143 @@ class Deletes:
             check_running: raises where the run is ending; asked before each delete.
 
         Raises:
-            RunIncomplete: more than ``max_deletes``: nothing was deleted.
+            RunIncomplete: more than ``max_deletes``, and nothing was deleted; or a version could not be mirrored.
         """
-        if self._active is not None:
-            self._plan_mirror(*self._active)
-        planned = sorted(self._planned.values(), key=lambda delete: delete.number)
+        not_mirrored = self._plan_mirror()
+        planned = sorted(
+            self._planned.values(),
+            key=lambda delete: (delete.number is None, delete.number, delete.contact_id),
+        )
         self._planned = {}
-        if not planned:
-            return
-        ceiling = self._settings.max_deletes
-        total = self._lookups.total() if ceiling.needs_whole else None
-        most = ceiling.of(total or 0)
-        if len(planned) > most:
-            for delete in planned:
-                self._tell(
-                    delete,
-                    Receipt("reject", shown_id(delete.contact_id), reason=MAX_DELETES, cause=MAX_DELETES),
-                )
-            raise RunIncomplete(
-                f"{len(planned)} contacts are to be deleted, more than max_deletes allows ({most}), so none was. "
-                "receipts_path lists them; raise max_deletes if they are right, and run again"
-            )
+        if planned:
+            self._check_ceiling(planned)
 
         def carry(delete: PlannedDelete) -> None:
             check_running()
             self._delete(delete)
 
-        self._workers.map_urgent(carry, planned)
+        self._workers.map(carry, planned)
+        if not_mirrored:
+            raise RunIncomplete(not_mirrored)
+
+    def _check_ceiling(self, planned: list[PlannedDelete]) -> None:
+        most = self._ctx.settings.max_deletes.of_crm(MAX_DELETES, self._ctx.lookups.total)
+        if len(planned) <= most:
+            return
+        for delete in planned:
+            self._tell(
+                delete, Decision("reject", shown_id(delete.contact_id), reason=MAX_DELETES, cause=MAX_DELETES)
+            )
+        raise RunIncomplete(
+            f"{len(planned)} contacts are to be deleted, more than max_deletes allows ({most}), so none was. "
+            "receipts_path lists them; raise max_deletes if they are right, and run again"
+        )
+
+    def _plan_mirror(self) -> str | None:
+        """Collect the contacts that no record means, where every version is whole; else say why not."""
+        sources = self.mirror.sources
+        if not sources:
+            return None
+        if not self._ctx.settings.allow_deletes:
+            self.warn_not_allowed()
+            return None
+        why_not = self.mirror.why_not(self._log.summary.rejects)
+        if why_not is not None:
+            return f"ACTIVATE_VERSION of {', '.join(sources)} deletes nothing: {why_not}"
+        for contact_id, updated_at in self.mirror.gone().items():
+            self._planned.setdefault(
+                contact_id,
+                PlannedDelete(contact_id, sources[0], {"id": contact_id}, None, updated_at=updated_at),
+            )
+        return None
 
     def _delete(self, delete: PlannedDelete) -> None:
-        before = self._requests_of_thread()
-        receipt = Receipt("delete", shown_id(delete.contact_id))
-        if not self._settings.dry_run:
-            receipt.status = 204
-            try:
-                self._client.delete_contact(delete.contact_id)
-            except NotFound:
-                receipt.status = 404
-                if self._requests_of_thread() - before == 1:
-                    receipt = Receipt(
-                        "skipped", delete.contact_id, reason="the contact is gone already", status=404
-                    )
-                # After a try whose answer was lost, 404 says that the try did it.
-                self._lookups.forget(delete.contact_id)
-            except (Unauthenticated, CsrfRejected, RateLimited, ConnectionFault):
-                raise
-            except ApiError as error:
-                cause = f"delete refused with status {error.status}"
-                receipt = Receipt(
-                    "reject", delete.contact_id, reason=str(error), cause=cause, status=error.status
-                )
-                if delete.tombstone is not None:
-                    # Its state goes out after this, so the source will not send it again.
-                    stream, place = delete.tombstone
-                    self._rejects.write(stream, self._kept.get(place))
-            else:
-                self._lookups.forget(delete.contact_id)
-        receipt.requests = self._requests_of_thread() - before
-        self._tell(delete, receipt)
-
-    def _tell(self, delete: PlannedDelete, receipt: Receipt) -> None:
-        self._summary.add(delete.key, [receipt])
-        self._receipts.write(delete.stream, delete.key, [receipt])
-
-    def _plan_mirror(self, stream: str, version: int) -> None:
-        """Collect the contacts that a whole table version does not hold.
-
-        A version without a single record is taken for a tap's announcement, and a record that was refused may
-        mean any contact, so neither deletes anything. A contact that someone else created since the version's first
-        record came in is newer than what the source was read from, so it stays.
-        """
-        kept = self._touched.get(version)
-        if not kept:
-            logger.warning(
-                "ACTIVATE_VERSION of %s holds no record of its version, so it deletes nothing", stream
-            )
-            return
-        if self._summary.rejects:
-            raise RunIncomplete(
-                f"{self._summary.rejects} records were rejected, so ACTIVATE_VERSION of {stream} deletes nothing; "
-                "fix the rejects and run again"
-            )
-        number = max((delete.number for delete in self._planned.values()), default=0)
-        newest = self._newest_id or 0
-        for contact_id in sorted(self._all_ids() - kept - self._planned.keys()):
-            if contact_id <= newest:
-                number += 1
-                self._plan(PlannedDelete(contact_id, stream, {"id": contact_id}, number))
-
-    def _read_newest_id(self) -> int:
-        """Return the highest id that the CRM has given out to a contact that is there."""
+        before = self._ctx.requests.of_thread()
         try:
-            page = self._client.list_contacts(
-                ListQuery(order="id|desc", select=("id", "first_name", "user_id"), per_page=1), 1
+            decision = self._carry(delete)
+            self._faults.told(() if self._ctx.is_dry else (decision,))
+        except ApiError as error:
+            if isinstance(error, STOPS_THE_RUN):
+                raise
+            self._faults.failed(error)
+            cause = f"delete refused with status {error.status}"
+            decision = Decision(
+                "reject", delete.contact_id, reason=str(error), cause=cause, status=error.status
             )
-        except (BadRequest, InvalidRecord, NotFound, ServerFault):
-            return max(self._all_ids(), default=0)
-        ids = [number for row in page.rows if (number := as_id(row.get("id"))) is not None]
-        is_all = page.total is not None and len(page.rows) >= page.total
-        if ids and not is_all and ids != sorted(ids, reverse=True):
-            # The order was ignored, so the highest id may be on any page.
-            return max(self._all_ids(), default=0)
-        return max(ids, default=0)
+            if delete.tombstone is not None:
+                # Its state goes out after this, so the source will not send it again.
+                kept = delete.tombstone
+                self._log.keep(
+                    kept.stream,
+                    self._kept.get(kept.place),
+                    cause,
+                    rejected_at=None if kept.retried is None else kept.retried.rejected_at,
+                    number=delete.number,
+                )
+        decision.requests = self._ctx.requests.of_thread() - before
+        self._tell(delete, decision)
+        if decision.operation == "reject":
+            self._log.check()
+        elif delete.tombstone is not None and delete.number is not None:
+            self._log.settle_key(delete.tombstone.retried, delete.tombstone.tokens, delete.number)
 
-    def _all_ids(self) -> set[int]:
-        """Sweep the ids of all contacts, from the last page to the first."""
-        query = ListQuery(order="id", select=("id", "first_name", "user_id"))
-        first = self._client.list_contacts(query, 1)
-        found = {number for row in first.rows if (number := as_id(row.get("id"))) is not None}
-        size = first.per_page or len(first.rows) or 1
-        last = first.last_page or -(-(first.total or 0) // size)
-        for page in range(last, 1, -1):
-            rows = self._client.list_contacts(query, page).rows
-            found |= {number for row in rows if (number := as_id(row.get("id"))) is not None}
-        return found
+    def _carry(self, delete: PlannedDelete) -> Decision:
+        """Look at a contact again, and delete it if it is still what was meant."""
+        client, lookups = self._ctx.client, self._ctx.lookups
+        try:
+            contact = self._ctx.read(client.retrieve_contact(delete.contact_id), delete.contact_id)
+        except NotFound:
+            lookups.forget(delete.contact_id)
+            return Decision("skipped", delete.contact_id, reason=GONE_ALREADY, status=404)
+        if not _is_still_meant(delete, contact):
+            return Decision("skipped", delete.contact_id, reason=CHANGED_SINCE)
+        decision = Decision("delete", delete.contact_id, old_values(contact, self._ctx.settings.custom_names))
+        if self._plan is not None:
+            refusal = self._plan.why_not_deleted(delete.stream, delete.key, delete.number, contact)
+            if refusal is not None:
+                self._hold(delete)
+                return replace(decision, operation="reject", changes=None, reason=refusal, cause=refusal)
+        if self._ctx.is_dry:
+            return decision
+        sent = self._ctx.requests.of_thread()
+        try:
+            client.delete_contact(delete.contact_id)
+            decision.status = 204
+        except NotFound:
+            # After a try whose answer was lost, 404 says that the try did it.
+            decision.status = 404
+            if self._ctx.requests.of_thread() - sent == 1:
+                decision = Decision("skipped", delete.contact_id, reason=GONE_ALREADY, status=404)
+        lookups.forget(delete.contact_id)
+        return decision
+
+    def _hold(self, delete: PlannedDelete) -> None:
+        if delete.number is not None:
+            self._states.hold(delete.number, for_good=True)
+
+    def _tell(self, delete: PlannedDelete, decision: Decision) -> None:
+        self._log.tell(delete.stream, delete.key, [decision], delete.number)
+
+
+def _is_still_meant(delete: PlannedDelete, contact: Contact) -> bool:
+    """Whether a contact is still the one that was to be deleted, however long ago that was decided."""
+    if delete.tombstone is not None:
+        return any(holds(contact, key) for key in delete.tombstone.keys)
+    # It is nobody's by the source's word; who touched it meanwhile may have made it one of the source's.
+    listed = canonical_timestamp(delete.updated_at)
+    return listed is None or canonical_timestamp(contact.get("updated_at")) == listed
+
+
+def old_values(contact: Contact, custom_names: frozenset[str]) -> dict[str, list[Any]]:
+    """Return what a contact holds that can be written, as changes to nothing, so that a delete can be undone."""
+    return {
+        name: [as_written(name, value), None]
+        for name, value in contact.items()
+        if (
+            name in SCALAR_FIELDS
+            or name in LIST_FIELDS
+            or name in BODY_ASSOCIATIONS
+            or is_custom_field(name, custom_names)
+        )
+        and not is_empty(value)
+    }

@@ -11,7 +11,7 @@ from target_appcrm.match.phones import phones_to_send, same_phones
 from target_appcrm.write.custom_fields import in_form_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from target_appcrm.match.keys import Contact
 
@@ -33,7 +33,12 @@ def body_for_create(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def difference(
-    fields: Mapping[str, Any], contact: Contact, *, clears_nulls: bool, skips_unchanged: bool = True
+    fields: Mapping[str, Any],
+    contact: Contact,
+    *,
+    clears_nulls: bool,
+    skips_unchanged: bool = True,
+    never_cleared: Collection[str] = (),
 ) -> tuple[dict[str, Any], Changes]:
     """Return the body of an update without ``first_name``, and field to [old, new]; both empty where all is equal.
 
@@ -42,13 +47,14 @@ def difference(
         contact: what the CRM holds, normalised.
         clears_nulls: whether null empties a field.
         skips_unchanged: False sends what is equal, too.
+        never_cleared: fields that the CRM does not empty.
     """
     body: dict[str, Any] = {}
     changes: Changes = {}
     for name, wanted in fields.items():
         held = contact.get(name)
         if wanted is None:
-            if name in ("phones", "tags", "first_name") or not clears_nulls:
+            if name in ("phones", "tags", "first_name") or not clears_nulls or name in never_cleared:
                 continue
             if is_empty(held):
                 continue
@@ -56,36 +62,49 @@ def difference(
             changes[name] = [held, body[name]]
             continue
         wanted = in_form_of(wanted, held)  # noqa: PLW2901  the same value
-        same = _same(name, wanted, held)
+        same = same_field(name, wanted, held)
         if same and skips_unchanged:
             continue
         body[name] = phones_to_send(wanted, held or []) if name == "phones" else wanted
         if not same:
-            changes[name] = [_without_ids(held) if name == "phones" else held, body[name]]
+            changes[name] = [as_written(name, held), body[name]]
     return body, changes
 
 
-def _without_ids(phones: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
-    """Return held phones in the form in which they are written."""
-    return [{"number": phone.get("number"), "type": phone.get("type")} for phone in phones or ()]
+def as_written(name: str, held: Any) -> Any:  # noqa: ANN401  any field's value
+    """Return what a contact holds in the form in which it is written."""
+    if name != "phones":
+        return held
+    return [{"number": phone.get("number"), "type": phone.get("type")} for phone in held or ()]
 
 
-def _same(name: str, wanted: Any, held: Any) -> bool:  # noqa: ANN401  any field's value
+def same_field(name: str, wanted: Any, held: Any) -> bool:  # noqa: ANN401  any field's value
+    """Whether a field holds what is wanted."""
     if name == "phones":
-        return same_phones(wanted, held or [])
+        return same_phones(wanted or [], held or [])
     if name == "tags":
-        return same_tags(wanted, held or [])
+        return same_tags(wanted or [], held or [])
     if name == "email":
         return address_key(wanted) == address_key(held)
     return same_value(wanted, held)
 
 
-def with_first_name(body: dict[str, Any], fields: Mapping[str, Any], contact: Contact) -> dict[str, Any]:
-    """Return an update's body with the first name that every update needs: the record's, else the CRM's.
+def with_first_name(
+    body: dict[str, Any], fields: Mapping[str, Any], contact: Contact, *, is_needed: bool = True
+) -> dict[str, Any]:
+    """Return an update's body with the first name that an update needs: the record's, else the CRM's.
+
+    Args:
+        body: what differs.
+        fields: what the record says.
+        contact: what the CRM held when it was last read; somebody may have renamed it since.
+        is_needed: False where the CRM takes an update without it.
 
     Raises:
-        Unwritable: neither has one.
+        Unwritable: it is needed, and neither has one.
     """
+    if not is_needed:
+        return body
     name = fields.get("first_name") or contact.get("first_name")
     if is_empty(name):
         raise Unwritable(

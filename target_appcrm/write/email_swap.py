@@ -28,7 +28,7 @@ class Move(NamedTuple):
     address: str | None
 
 
-def are_handed_over(moves: Iterable[Move], known: Mapping[int, Contact]) -> bool:
+def are_swapped(moves: Iterable[Move], known: Mapping[int, Contact]) -> bool:
     """Whether any record wants an address that another known contact holds."""
     holders = _holders(known)
     return any(holders.get(move.address, move.contact_id) != move.contact_id for move in moves)

@@ -1,25 +1,19 @@
-"""One record on a thread: when it is done with, it is written, skipped or rejected, and told."""
+"""One contact's records on a thread: when it is done with one, it is written, skipped or rejected, and told."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from appcrm.errors import (
-    ApiError,
-    AppcrmError,
-    ConnectionFault,
-    CsrfRejected,
-    RateLimited,
-    ServerFault,
-    Unauthenticated,
-)
-from target_appcrm.errors import RunStopped, Unwritable
+from appcrm.errors import ApiError
+from target_appcrm.errors import Unwritable
 from target_appcrm.match.addresses import address_key
 from target_appcrm.match.keys import EMAIL, resolve
 from target_appcrm.read.stream_schema import CONTACTS
-from target_appcrm.report.receipts import Outcome, Receipt
-from target_appcrm.write.email_swap import Move, are_handed_over, next_of
-from target_appcrm.write.refusals import refused
+from target_appcrm.report.decisions import Decision, Outcome
+from target_appcrm.write.email_swap import Move, are_swapped, next_of
+from target_appcrm.write.refusals import STOPS_THE_RUN, refused
+from target_appcrm.write.update import set_address
+from target_appcrm.write.upsert import upsert
 
 if TYPE_CHECKING:
     import threading
@@ -28,93 +22,84 @@ if TYPE_CHECKING:
     from target_appcrm.match.keys import Contact
     from target_appcrm.match.lookup_result import Found
     from target_appcrm.read.change import Change
-    from target_appcrm.report.receipts import ReceiptFile
-    from target_appcrm.report.rejects import RejectFile
-    from target_appcrm.report.summary import Summary
-    from target_appcrm.settings import TargetSettings
+    from target_appcrm.report.decision_log import DecisionLog
     from target_appcrm.state import States
+    from target_appcrm.write.context import WriteContext
     from target_appcrm.write.deletes import Deletes
+    from target_appcrm.write.plan import Plan
     from target_appcrm.write.records_by_contact import Item
-    from target_appcrm.write.upsert import Writer
+    from target_appcrm.write.refusals import WriteFaults
+    from target_appcrm.write.waiting import WaitingForAddress
 
-SERVER_FAULTS_THAT_STOP = 5
-"""Records in a row that the server failed on: it is down, and the rest would fare no better."""
-STOPS_THE_RUN = (Unauthenticated, CsrfRejected, ConnectionFault, RateLimited)
-
-
-class Stopping(AppcrmError):
-    """The run is ending: whatever waits is not begun."""
+DELETED_LATER = "a later record of this input deletes it"
 
 
-class Applier:
+class RecordProcessor:
     """Applies records, and has each written, skipped or rejected before it counts as done.
 
     Args:
+        plan: what alone may be written; None for whatever the records say.
+        waiting: records whose address another contact holds.
         stopping: once set, no further record is begun.
     """
 
     def __init__(
         self,
         *,
-        settings: TargetSettings,
-        writer: Writer,
+        ctx: WriteContext,
+        log: DecisionLog,
         deletes: Deletes,
-        rejects: RejectFile,
-        receipts: ReceiptFile,
-        summary: Summary,
+        plan: Plan | None,
+        waiting: WaitingForAddress,
         states: States,
+        faults: WriteFaults,
         stopping: threading.Event,
     ) -> None:
-        self._settings = settings
-        self._writer = writer
+        self._ctx = ctx
+        self._log = log
         self._deletes = deletes
-        self._rejects = rejects
-        self._receipts = receipts
-        self._summary = summary
+        self._plan = plan
+        self._waiting = waiting
         self._states = states
+        self._faults = faults
         self._stopping = stopping
-        self._server_faults = 0
 
-    def apply(self, chain: list[Item], found: Found) -> None:
+    def process(self, group: list[Item], found: Found) -> None:
         """Apply the records of one contact in their order.
 
         Raises:
             AppcrmError: what ends the run.
         """
         known: dict[int, Contact] = {}
-        for item in chain:
-            if item.change is not None:
-                known |= found.of(item.change.keys)
-        if EMAIL not in self._settings.key_fields and len(known) > 1:
-            moves = [_move(item, found) for item in chain]
-            if are_handed_over(moves, known):
-                self._hand_over(chain, moves, known, found)
+        for item in group:
+            known |= found.of(item.change.keys)
+        if EMAIL not in self._ctx.settings.key_fields and len(known) > 1:
+            moves = [_move(item, found) for item in group]
+            if are_swapped(moves, known):
+                self._swap_addresses(group, moves, known, found)
                 return
-        for item in chain:
+        for position, item in enumerate(group):
             if self._stopping.is_set():
                 return
-            if item.change is not None:
-                self._apply(item, item.change, known, found)
+            self._process(item, known, found, later=group[position + 1 :])
 
-    def _hand_over(
-        self, chain: list[Item], moves: list[Move], known: dict[int, Contact], found: Found
+    def _swap_addresses(
+        self, group: list[Item], moves: list[Move], known: dict[int, Contact], found: Found
     ) -> None:
         """Apply the records of contacts that pass addresses to one another, each when its address is free."""
         let_go: dict[int, Item] = {}
         addresses = {contact_id: contact.get(EMAIL) for contact_id, contact in known.items()}
-        items, waiting = list(chain), list(moves)
+        items, waiting = list(group), list(moves)
         while items and not self._stopping.is_set():
             position, must_let_go = next_of(waiting, known)
             item, move = items.pop(position), waiting.pop(position)
-            if item.change is None:
-                continue
             if must_let_go and move.contact_id is not None:
                 let_go[move.contact_id] = item
                 self._set_address(item, known, move.contact_id, None)
                 items.insert(0, item)
                 waiting.insert(0, move)
                 continue
-            self._apply(item, item.change, known, found)
+            self._process(item, known, found, later=items)
         held = {address_key(contact.get(EMAIL)) for contact in known.values()}
         for contact_id, item in let_go.items():
             # Its record was refused: it gets back what it had, if nobody else has it now.
@@ -129,78 +114,103 @@ class Applier:
     ) -> None:
         outcome = Outcome()
         try:
-            self._writer.set_address(known[contact_id], address, outcome)
-        except STOPS_THE_RUN:
-            raise
-        except (Unwritable, ApiError):
+            set_address(self._ctx, known[contact_id], address, outcome)
+        except (Unwritable, ApiError) as error:
+            if isinstance(error, STOPS_THE_RUN):
+                raise
             # The record that needed it is refused with the CRM's own reason.
             known[contact_id] = {**known[contact_id], EMAIL: address}
             return
-        self._summary.add(item.key, outcome.receipts)
-        self._receipts.write(item.stream.source, item.key, outcome.receipts)
+        self._log.tell(item.stream.source, item.key, outcome.decisions, item.number)
         if outcome.contact is not None:
             known[contact_id] = outcome.contact
 
-    def _apply(self, item: Item, change: Change, known: dict[int, Contact], found: Found) -> None:
+    def _process(self, item: Item, known: dict[int, Contact], found: Found, *, later: list[Item]) -> None:
+        change = item.change
+        self._deletes.keep(found.of(change.keys))
+        if item.is_kept_only:
+            self._states.done(item.number)
+            return
+        if self._waiting.takes_follower(item, known):
+            self._states.hold(item.number)
+            return
         outcome = Outcome()
         try:
-            self._check_lookups(change, known, found)
-            if change.is_delete:
-                self._plan_delete(item, change, known, outcome)
-            else:
-                self._writer.apply(change, item.stream.name, known, outcome)
-            self._server_faults = 0
+            check_lookups(change, known, found)
+            self._decide(item, known, outcome, later)
+            self._faults.told(() if self._ctx.is_dry else outcome.decisions)
         except Unwritable as error:
-            self.reject(item, error, outcome.receipts)
-        except STOPS_THE_RUN:
-            raise
+            if self._waiting.takes(item, error, outcome):
+                self._states.hold(item.number)
+                return
+            if error.is_of_plan:
+                self._states.hold(item.number, for_good=True)
+            self._log.reject(item, error, outcome.decisions)
         except ApiError as error:
-            self._check_server(error)
-            self.reject(item, refused(error), outcome.receipts)
+            if isinstance(error, STOPS_THE_RUN):
+                raise
+            self._faults.failed(error)
+            self._log.reject(item, refused(error), outcome.decisions)
         else:
-            self._summary.add(item.key, outcome.receipts)
-            self._receipts.write(item.stream.source, item.key, outcome.receipts)
-        if outcome.contact is not None:
-            known[outcome.contact["id"]] = outcome.contact
-            if not change.is_delete:
-                self._deletes.cancel(outcome.contact["id"])
-                self._deletes.touch(item.stream.name, item.version, outcome.contact["id"])
+            self._log.tell(item.stream.source, item.key, outcome.decisions, item.number)
+            if outcome.decisions:
+                self._log.settle(item)
+        self._note(item, known, outcome)
         self._states.done(item.number)
 
-    def _check_lookups(self, change: Change, known: Mapping[int, Contact], found: Found) -> None:
-        """Refuse a record whose keys the server would not look up, and nothing else finds."""
-        failed = [found.failed[key.token] for key in change.keys if key.token in found.failed]
-        if failed and resolve(change.keys, known.values()) is None:
-            error = failed[0]
-            raise Unwritable(
-                f"its contact cannot be looked up: {error}", cause="look-up refused", status=error.status
-            )
+    def _decide(self, item: Item, known: dict[int, Contact], outcome: Outcome, later: list[Item]) -> None:
+        change = item.change
+        if change.is_delete:
+            self._plan_delete(item, change, known, outcome)
+            return
+        if self._is_deleted_later(change, known, later):
+            # A create would end in the trash, and be refused when the same input comes again.
+            outcome.decisions.append(Decision("skipped", reason=DELETED_LATER))
+            return
+        if self._plan is not None:
+            self._plan.apply(self._ctx, item, known, outcome)
+            return
+        upsert(self._ctx, change, item.stream.name, known, outcome)
 
-    def _check_server(self, error: ApiError) -> None:
-        """Count records in a row that the server failed on.
+    def _is_deleted_later(self, change: Change, known: Mapping[int, Contact], later: list[Item]) -> bool:
+        if (
+            not self._ctx.settings.allow_deletes
+            or not later
+            or resolve(change.keys, known.values()) is not None
+        ):
+            return False
+        buckets = {key.bucket for key in change.keys}
+        for item in reversed(later):
+            if item.stream.name == CONTACTS and any(key.bucket in buckets for key in item.change.keys):
+                return item.change.is_delete
+        return False
 
-        Raises:
-            RunStopped: too many.
-        """
-        if isinstance(error, ServerFault):
-            self._server_faults += 1
-            if self._server_faults >= SERVER_FAULTS_THAT_STOP:
-                raise RunStopped(
-                    f"the server failed on {self._server_faults} records in a row, last: {error}"
-                )
+    def _note(self, item: Item, known: dict[int, Contact], outcome: Outcome) -> None:
+        contact = outcome.contact
+        if contact is None:
+            return
+        before = known.get(contact["id"])
+        if before is not None and address_key(before.get(EMAIL)) != address_key(contact.get(EMAIL)):
+            self._waiting.freed(address_key(before.get(EMAIL)))
+        known[contact["id"]] = contact
+        if not item.change.is_delete:
+            self._deletes.cancel(contact["id"])
+            self._deletes.keep([contact["id"]])
+            if item.stream.name == CONTACTS:
+                self._log.summary.note_contact(contact["id"])
 
     def _plan_delete(
         self, item: Item, change: Change, known: Mapping[int, Contact], outcome: Outcome
     ) -> None:
         if item.stream.name != CONTACTS:
-            outcome.receipts.append(Receipt("skipped", reason="only records of contacts delete contacts"))
+            outcome.decisions.append(Decision("skipped", reason="only records of contacts delete contacts"))
             return
-        if not self._settings.allow_deletes:
-            outcome.receipts.append(Receipt("skipped", reason="allow_deletes is false"))
+        if not self._ctx.settings.allow_deletes:
+            outcome.decisions.append(Decision("skipped", reason="allow_deletes is false"))
             self._deletes.warn_not_allowed()
             return
         if not change.keys:
-            keys = ", ".join(self._settings.key_fields)
+            keys = ", ".join(self._ctx.settings.key_fields)
             raise Unwritable(
                 f"the record has no value to find its contact by ({keys}); "
                 "match_on may name id for records that came from this very CRM",
@@ -208,34 +218,32 @@ class Applier:
             )
         contact = resolve(change.keys, known.values())
         if contact is None:
-            outcome.receipts.append(Receipt("skipped", reason="no contact matches, so none is deleted"))
+            outcome.decisions.append(Decision("skipped", reason="no contact matches, so none is deleted"))
+            return
+        if contact["id"] < 0:
+            outcome.decisions.append(Decision("skipped", reason=DELETED_LATER))
             return
         self._deletes.plan(contact["id"], item)
         self._states.hold(item.number)
 
-    def reject(self, item: Item, error: Unwritable, done: list[Receipt]) -> None:
-        """Put a record among the rejects; what was done for it before stays told.
 
-        Raises:
-            RunStopped: this is one too many, and ``stop_on_rejects`` is set.
-        """
-        receipts = [*done, Receipt("reject", reason=error.reason, cause=error.cause, status=error.status)]
-        if not self._settings.dry_run:
-            self._rejects.write(item.stream, item.record)
-        self._summary.add(item.key, receipts)
-        self._receipts.write(item.stream.source, item.key, receipts)
-        if self._settings.stop_on_rejects and self._too_many_rejects():
-            raise RunStopped(
-                f"stopped after {self._summary.rejects} rejects; max_rejects and stop_on_rejects say when"
-            )
+def check_lookups(change: Change, known: Mapping[int, Contact], found: Found) -> None:
+    """Refuse a record whose keys the server would not look up, and nothing else finds.
 
-    def _too_many_rejects(self) -> bool:
-        return self._summary.rejects > self._settings.max_rejects.of(self._summary.records)
+    Raises:
+        Unwritable: it has such keys.
+    """
+    failed = [found.failed[key.token] for key in change.keys if key.token in found.failed]
+    if failed and resolve(change.keys, known.values()) is None:
+        error = failed[0]
+        raise Unwritable(
+            f"its contact cannot be looked up: {error}", cause="look-up refused", status=error.status
+        )
 
 
 def _move(item: Item, found: Found) -> Move:
-    if item.change is None:
-        return Move(None, None)
     meant = list(found.of(item.change.keys))
-    address = None if item.change.is_delete else address_key(item.change.fields.get(EMAIL))
+    address = (
+        None if item.change.is_delete or item.is_kept_only else address_key(item.change.fields.get(EMAIL))
+    )
     return Move(meant[0] if len(meant) == 1 else None, address)

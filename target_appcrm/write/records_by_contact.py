@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from target_appcrm.match.addresses import address_key
 from target_appcrm.match.keys import EMAIL, ID
@@ -15,29 +14,49 @@ if TYPE_CHECKING:
     from target_appcrm.match.lookup_result import Found
     from target_appcrm.read.change import Change
     from target_appcrm.read.stream_schema import StreamSchema
+    from target_appcrm.report.open_rejects import OpenReject
 
 
-class Item(msgspec.Struct):
-    """One record on its way.
+@dataclass
+class Arrived:
+    """One record as it came in.
 
     Args:
         number: from 1, in the order in which records came in.
         stream: as its SCHEMA described it.
         record: as it came in, for the rejects file.
-        change: what it wants; None where it was refused before.
         key: for receipts and messages.
-        version: of a table, where the tap sends one.
+        retried: what it is among the open rejects, where it comes from there.
     """
 
     number: int
     stream: StreamSchema
     record: Mapping[str, Any]
-    change: Change | None
     key: dict[str, Any]
-    version: int | None = None
+    retried: OpenReject | None = None
+
+    @property
+    def rejected_at(self) -> str | None:
+        """When it was first refused, where it was refused before."""
+        return None if self.retried is None else self.retried.rejected_at
 
 
-def chains_of(chunk: list[Item], found: Found) -> list[list[Item]]:
+@dataclass(kw_only=True)
+class Item(Arrived):
+    """One record on its way.
+
+    Args:
+        change: what it wants.
+        is_kept_only: whether it was filtered out, so that it only says that the source has its contact.
+        is_last_try: whether it waited for the end already, for an address to become free.
+    """
+
+    change: Change
+    is_kept_only: bool = False
+    is_last_try: bool = False
+
+
+def records_by_contact(chunk: list[Item], found: Found) -> list[list[Item]]:
     """Group records that may mean the same contact, in the order in which they came."""
     parents: dict[object, object] = {}
 
@@ -48,18 +67,16 @@ def chains_of(chunk: list[Item], found: Found) -> list[list[Item]]:
         return node
 
     for item in chunk:
-        nodes: list[object] = []
-        if item.change is not None:
-            nodes += [key.bucket for key in item.change.keys]
-            # A contact is one, whether its id or any other key names it.
-            held = found.of(item.change.keys)
-            nodes += [(ID, str(contact_id)) for contact_id in held]
-            # An address can pass from one contact to another, and is free only once the first has let it go.
-            addresses = (row.get(EMAIL) for row in (item.change.fields, *held.values()))
-            nodes += [(EMAIL, address) for address in map(address_key, addresses) if address]
+        nodes: list[object] = [key.bucket for key in item.change.keys]
+        # A contact is one, whether its id or any other key names it.
+        held = found.of(item.change.keys)
+        nodes += [(ID, str(contact_id)) for contact_id in held]
+        # An address can pass from one contact to another, and is free only once the first has let it go.
+        addresses = (row.get(EMAIL) for row in (item.change.fields, *held.values()))
+        nodes += [(EMAIL, address) for address in map(address_key, addresses) if address]
         for node in nodes:
             parents[root(node)] = root(("item", item.number))
-    chains: dict[object, list[Item]] = {}
+    groups: dict[object, list[Item]] = {}
     for item in chunk:
-        chains.setdefault(root(("item", item.number)), []).append(item)
-    return list(chains.values())
+        groups.setdefault(root(("item", item.number)), []).append(item)
+    return list(groups.values())

@@ -71,16 +71,21 @@ class Ran:
     rejects: list
     rejects_path: Path
     requests: Counter
+    runs: list
 
     @property
     def operations(self):
         return Counter(receipt["operation"] for receipt in self.receipts)
 
 
-def records_of(path):
+def records_of(path, stream=None):
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     messages = [json.loads(line) for line in lines]
-    return [message["record"] for message in messages if message["type"] == "RECORD"]
+    return [
+        message["record"]
+        for message in messages
+        if message["type"] == "RECORD" and stream in (None, message["stream"])
+    ]
 
 
 @pytest.fixture
@@ -126,10 +131,11 @@ def run(command, tmp_path):
             code=done.returncode,
             errors=errors,
             states=[json.loads(line) for line in done.stdout.decode().splitlines()],
-            receipts=records_of(receipts),
+            receipts=records_of(receipts, "appcrm_receipts"),
             rejects=records_of(rejects),
             rejects_path=rejects,
             requests=Counter(sandbox.counts()["operations"]),
+            runs=records_of(receipts, "appcrm_runs"),
         )
 
     return run

@@ -103,11 +103,13 @@ def test_a_delete_that_is_forbidden_is_one_reject_and_the_others_go(crm, run, pe
     assert ran.operations == {"delete": 5, "reject": 1}, ran.errors[-300:]
 
 
-def test_a_taken_address_becomes_an_update_whatever_the_keys_are(crm, run, person, singer):
+@pytest.mark.parametrize("keys", [["phones.number"], ["id"]])
+def test_a_taken_address_is_a_reject_where_it_is_no_match_key(crm, run, person, singer, keys):
     run(crm, singer(person(1)))
     record = person(1, city="New", phones=[{"number": "+55 11 7", "type": "work"}])
-    ran = run(crm, singer(record), match_on=["phones.number"])
-    assert ran.operations == {"update": 1}, ran.receipts
+    ran = run(crm, singer(record), match_on=keys)
+    assert (ran.code, ran.operations) == (1, {"reject": 1}), ran.receipts
+    assert crm.contacts()[0]["city"] is None
 
 
 def test_an_unclear_create_is_looked_up_by_its_address_where_the_key_is_an_id(crm, run, person, singer):

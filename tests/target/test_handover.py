@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from target_appcrm.write.email_swap import Move, are_handed_over, next_of
+from target_appcrm.write.email_swap import Move, are_swapped, next_of
 
 
 @given(st.integers(2, 7).flatmap(lambda n: st.tuples(st.permutations(range(n)), st.permutations(range(n)))))
@@ -49,8 +49,8 @@ def test_records_of_one_contact_keep_their_order_and_each_comes_once(wishes):
 
 def test_an_address_of_ones_own_or_of_nobody_is_not_handed_over():
     known = {1: {"id": 1, "email": "A@x.io"}}
-    assert not are_handed_over([Move(1, "a@x.io"), Move(1, "new@x.io"), Move(None, None)], known)
-    assert are_handed_over([Move(None, "a@x.io")], known)
+    assert not are_swapped([Move(1, "a@x.io"), Move(1, "new@x.io"), Move(None, None)], known)
+    assert are_swapped([Move(None, "a@x.io")], known)
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
-"""Look-ups on the pool of threads: results in order, and nothing begun after a failure."""
+"""Tasks on the pool of threads: results in order, and nothing begun after a failure."""
 
 from __future__ import annotations
-
-import threading
 
 import pytest
 
@@ -17,8 +15,8 @@ def workers():
 
 
 def test_results_come_in_the_order_of_the_items(workers):
-    assert workers.map_urgent(lambda number: number * number, range(5)) == [0, 1, 4, 9, 16]
-    assert workers.map_urgent(str, []) == []
+    assert workers.map(lambda number: number * number, range(5)) == [0, 1, 4, 9, 16]
+    assert workers.map(str, []) == []
 
 
 def test_after_a_failure_nothing_that_waits_is_begun(workers):
@@ -30,16 +28,16 @@ def test_after_a_failure_nothing_that_waits_is_begun(workers):
             raise ValueError(number)
 
     with pytest.raises(ValueError, match="3"):
-        workers.map_urgent(fail_at_three, range(9))
+        workers.map(fail_at_three, range(9))
     assert begun == [0, 1, 2, 3]
 
 
-def test_what_is_urgent_goes_before_what_was_submitted_earlier(workers):
-    order, may_go_on = [], threading.Event()
-    workers.submit([may_go_on.wait, lambda: order.append("submitted")])
-    ahead = workers.begin_urgent(lambda: order.append("urgent"))
-    may_go_on.set()
-    ahead.result(timeout=10)
-    workers.map_urgent(order.append, ["urgent, too"])
-    workers.close()
-    assert order[0] == "urgent"
+def test_what_a_task_raises_is_handed_on_whatever_it_is(workers):
+    class Odd(BaseException):
+        pass
+
+    def fail():
+        raise Odd
+
+    assert isinstance(workers.begin(fail).exception(timeout=10), Odd)
+    assert workers.begin(lambda: 7).result(timeout=10) == 7

@@ -1,8 +1,7 @@
-"""Lines of JSON that hold personal data, on their way to a private file."""
+"""Records that wait for the end of the input, on disk instead of in memory."""
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import threading
@@ -10,36 +9,29 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from appcrm.receipts import encode_line
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_ENCODER = msgspec.json.Encoder(enc_hook=str, decimal_format="number")
-
-
-def encode_line(message: Mapping[str, Any]) -> bytes:
-    """Encode one message as a line, even where a text is no valid Unicode or a number is not finite."""
-    try:
-        return _ENCODER.encode(message) + b"\n"
-    except (UnicodeEncodeError, OverflowError, TypeError, ValueError):
-        return json.dumps(message, default=str).encode() + b"\n"
-
 
 class Place(NamedTuple):
-    """Where a kept line is, in bytes."""
+    """Where a kept record is, in bytes."""
 
     begin: int
     size: int
 
 
 class KeptLines:
-    """Lines that wait on disk, in a file without a name that nobody else can open; safe to share between threads."""
+    """Records in a file without a name that nobody else can open; safe to share between threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._file: IO[bytes] | None = None
 
-    def put(self, line: bytes) -> Place:
-        """Keep a line of ``encode_line``; returns where it is."""
+    def put(self, record: Mapping[str, Any] | msgspec.Raw) -> Place:
+        """Keep a record; returns where it is."""
+        line = bytes(record) if isinstance(record, msgspec.Raw) else encode_line(record)
         with self._lock:
             if self._file is None:
                 self._file = tempfile.TemporaryFile()  # noqa: SIM115  it lasts as long as the run
@@ -48,7 +40,7 @@ class KeptLines:
         return Place(begin, len(line))
 
     def get(self, place: Place) -> msgspec.Raw:
-        """Return a line's JSON, to be put into another message."""
+        """Return a record's JSON, to be put into another message."""
         with self._lock:
             if self._file is None:
                 raise ValueError("nothing is kept")
