@@ -25,6 +25,7 @@ from target_appcrm.match.cache import ContactIndex
 from target_appcrm.match.lookup import Lookups
 from target_appcrm.report.decision_log import DecisionLog
 from target_appcrm.report.open_rejects import OpenRejects
+from target_appcrm.report.progress import Progress
 from target_appcrm.report.receipts import ReceiptFile
 from target_appcrm.report.rejects import RejectFile
 from target_appcrm.report.summary import Summary
@@ -102,6 +103,8 @@ class Load:
         self.stopping = threading.Event()
         self.signal: int | None = None
         self._waited_seconds = 0.0
+        self._waits_until = 0.0
+        self._progress = Progress(lambda line: logger.info("%s", line), time.monotonic)
         self._is_over = False
         started_at = now()
         moment = started_at.strftime("%Y%m%dT%H%M%SZ")
@@ -199,14 +202,25 @@ class Load:
             states=self.states,
             stopping=self.stopping,
         )
+        self.pipeline.when_waiting = self.tell_progress
 
     def sleep(self, seconds: float) -> None:
         """Wait, unless the run is ending: what waits has not been sent."""
         began_at = time.monotonic()
+        self._waits_until = max(self._waits_until, began_at + seconds)
         is_ending = self.stopping.wait(seconds)
         self._waited_seconds += time.monotonic() - began_at
         if is_ending:
             raise Stopping("the run was ended")
+
+    def tell_progress(self) -> None:
+        """Tell how far the run is, where that is due."""
+        self._progress.look(
+            read=self.summary.records,
+            done=self.pipeline.done,
+            requests=self.client.requests_sent,
+            waits_seconds=self._waits_until - time.monotonic(),
+        )
 
     def check_signal(self) -> None:
         """End the run where a signal asked for it.

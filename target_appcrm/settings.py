@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from dataclasses import dataclass, field, replace
@@ -180,11 +181,15 @@ OWN_SETTINGS: dict[str, dict[str, Any]] = {
     },
 }
 
-SETTINGS: dict[str, Any] = {
-    "type": "object",
-    "properties": {**SETTINGS_SCHEMA, **OWN_SETTINGS},
-    "required": list(REQUIRED_SETTINGS),
-}
+
+def settings_schema() -> dict[str, Any]:
+    """Return the settings as JSON Schema, as a new dictionary."""
+    return {
+        "type": "object",
+        "properties": copy.deepcopy({**SETTINGS_SCHEMA, **OWN_SETTINGS}),
+        "required": list(REQUIRED_SETTINGS),
+    }
+
 
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%", re.ASCII)
 

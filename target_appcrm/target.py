@@ -28,7 +28,7 @@ from target_appcrm.read.stream_maps import apply_map, computed, without_guesses
 from target_appcrm.read.stream_schema import STREAMS, StreamSchema
 from target_appcrm.read.unfiltered import match_keys_of, without_filters
 from target_appcrm.report.decisions import Decision
-from target_appcrm.settings import SETTINGS, TargetSettings
+from target_appcrm.settings import TargetSettings, settings_schema
 from target_appcrm.sinks import ContactsSink
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ class TargetAppcrm(Target):
 
     name = "target-appcrm"
     package_name = "appcrm-connectors"
-    config_jsonschema: ClassVar[dict[str, Any]] = SETTINGS
     default_sink_class = ContactsSink
     message_reader_class = LineReader
     capabilities: ClassVar[list[CapabilitiesEnum]] = [
@@ -98,9 +97,15 @@ class TargetAppcrm(Target):
         return self._load
 
     @classproperty
+    def config_jsonschema(cls) -> dict[str, Any]:  # noqa: N805  the SDK's own form
+        """The settings, those of the SDK included: a new dictionary each time, because the SDK adds to it."""
+        schema = settings_schema()
+        cls.append_builtin_config(schema)
+        return schema
+
+    @classproperty
     def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805  the SDK's own form
         """Settings from environment variables."""
-        cls.append_builtin_config(cls.config_jsonschema)
         # A count or a share is read as text: the SDK would take nothing but whole numbers for a setting of both types.
         properties = {
             name: {**schema, "type": "string"} if "string" in schema.get("type", ()) else schema
@@ -120,8 +125,6 @@ class TargetAppcrm(Target):
                 raise
             return [str(error)]
         known = self.config_jsonschema["properties"]
-        # The SDK adds stream_maps and more of its own.
-        self.append_builtin_config(self.config_jsonschema)
         unknown = sorted(name for name in self.config if name not in known)
         if unknown:
             self.logger.warning(
@@ -225,6 +228,7 @@ class TargetAppcrm(Target):
 
     def _when_idle(self) -> None:
         self.load.check_signal()
+        self.load.tell_progress()
         self.load.pipeline.idle()
 
     @property

@@ -77,6 +77,7 @@ class Pipeline:
         self._count = 0
         self._changed = threading.Condition()
         self._open_groups = 0
+        self._done = 0
         self._fatal: BaseException | None = None
         self._warned_fields: set[str] = set()
 
@@ -84,6 +85,11 @@ class Pipeline:
     def open_groups(self) -> int:
         """Contacts whose records are being written, or wait for it."""
         return self._open_groups
+
+    @property
+    def done(self) -> int:
+        """Records that are done with, but for those that could not be read."""
+        return self._done
 
     # Input
 
@@ -254,17 +260,17 @@ class Pipeline:
         with self._changed:
             self._open_groups += len(groups)
         for group in groups:
-            self._workers.begin(partial(self._processor.process, group, found)).add_done_callback(
-                self._note_end
-            )
+            future = self._workers.begin(partial(self._processor.process, group, found))
+            future.add_done_callback(partial(self._note_end, len(group)))
 
-    def _note_end(self, future: Future[None]) -> None:
+    def _note_end(self, count: int, future: Future[None]) -> None:
         error = None if future.cancelled() else future.exception()
         with self._changed:
             if error is not None and not isinstance(error, Stopping):
                 self._fatal = self._fatal or error
                 self._stopping.set()
             self._open_groups -= 1
+            self._done += count
             if not self._open_groups:
                 self._changed.notify_all()
 

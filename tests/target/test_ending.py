@@ -19,6 +19,11 @@ from target_appcrm.load import Terminated, exit_code
 from target_appcrm.target import TargetAppcrm
 
 
+def records_of(path):
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line)["record"] for line in lines if '"RECORD"' in line]
+
+
 class Odd(BaseException):
     """Nothing that anybody foresaw."""
 
@@ -77,6 +82,31 @@ def invoked(target, config, path):
     return 0
 
 
+def failing_at(edge, kind, after, made):
+    """Return a target that raises an exception at the nth call of one of its parts."""
+
+    class Failing(TargetAppcrm):
+        def __init__(self, **options):
+            super().__init__(**options)
+            made.append(self)
+            owner, _, name = edge.rpartition(".")
+            part = self.load
+            for each in filter(None, owner.split(".")):
+                part = getattr(part, each)
+            original, calls, lock = getattr(part, name), iter(range(1_000_000)), threading.Lock()
+
+            def fail(*arguments, **options):
+                with lock:
+                    number = next(calls)
+                if number == after:
+                    raise kind
+                return original(*arguments, **options)
+
+            object.__setattr__(part, name, fail)
+
+    return Failing
+
+
 @settings(
     max_examples=60,
     derandomize=True,
@@ -110,39 +140,12 @@ def test_any_exception_at_any_edge_ends_in_order(
     path.write_text(lines)
     capfd.readouterr()
     made = []
-
-    class Failing(TargetAppcrm):
-        def __init__(self, **options):
-            super().__init__(**options)
-            made.append(self)
-            owner, _, name = edge.rpartition(".")
-            part = self.load
-            for each in filter(None, owner.split(".")):
-                part = getattr(part, each)
-            original, calls, lock = getattr(part, name), iter(range(1_000_000)), threading.Lock()
-
-            def fail(*arguments, **options):
-                with lock:
-                    number = next(calls)
-                if number == after:
-                    raise kind
-                return original(*arguments, **options)
-
-            object.__setattr__(part, name, fail)
-
+    failing = failing_at(edge, kind, after, made)
     code = invoked(failing, config, path)
     out, errors = capfd.readouterr()
     assert "Traceback" not in errors
     held = {row["email"] for row in crm.contacts()}
-    rejected = (
-        {
-            json.loads(line)["record"]["email"]
-            for line in (folder / "rejects.jsonl").read_text().splitlines()
-            if '"RECORD"' in line
-        }
-        if (folder / "rejects.jsonl").exists()
-        else set()
-    )
+    rejected = {record["email"] for record in records_of(folder / "rejects.jsonl")}
     for state in map(json.loads, out.splitlines()):
         for n in range(state["n"]):
             assert {f"person{n}@example.com"} <= held | rejected, (state, edge, kind)
