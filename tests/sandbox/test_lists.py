@@ -2,7 +2,18 @@
 
 import pytest
 
+from appcrm_sandbox.app_version import VERSIONS
+
 TIED = "2026-05-01T00:00:00.000000Z"
+NOW = "2026-06-01T08:00:00Z"
+
+
+@pytest.fixture(params=VERSIONS)
+def crm(make_crm, request):
+    """A CRM of 25 contacts of each version, whose clock stands still well after the seeded rows."""
+    crm = make_crm(app_version=request.param)
+    crm.sandbox.set_clock(NOW)
+    return crm
 
 
 @pytest.fixture(scope="module")
@@ -242,3 +253,27 @@ def test_order_by_updated_at_can_be_refused(make_crm, switch, status):
 def test_per_page_can_be_ignored(make_crm):
     answer = make_crm(fixed_per_page=4).get("/contacts", per_page=100).json()
     assert (len(answer["data"]), answer["meta"]["per_page"]) == (4, 4)
+
+
+def test_an_empty_decimal_reads_as_0_and_an_empty_integer_as_null(crm):
+    row = crm.get(f"/contacts/{crm.new()}").json()
+    assert (row["cf_lifetime_value"], row["cf_chinook_id"]) == (0, None)
+    assert (row["cf_segment"], row["cf_tier"], row["cf_interests"]) == (None, None, [])
+
+
+@pytest.mark.parametrize("name", ["companies", "deals", "activities"])
+def test_neighbours_are_listed_searched_ordered_and_selected_in_the_same_form(crm, name):
+    label = "title" if name == "activities" else "name"
+    page = crm.get(f"/{name}", order="id|desc", per_page=2).json()
+    assert [row["id"] for row in page["data"]] == [3, 2]
+    assert page["meta"]["total"] == 3
+    assert not {"contacts", "companies", "deals"} & set(page["data"][0])
+    assert "contacts" in crm.get(f"/{name}", **{"with": "contacts"}).json()["data"][0]
+    row = crm.get(f"/{name}", select=f"id;{label}").json()["data"][0]
+    assert (row["updated_at"], row["user_id"]) == (None, None)
+    needle = row[label]
+    found = crm.get(f"/{name}/search", q=needle, search_fields=f"{label}:=").json()
+    assert needle in [other[label] for other in found]
+    assert "contacts" in found[0]
+    assert crm.get(f"/{name}", order="nothing").status_code == 500
+    assert crm.get(f"/{name}", **{"with": "nothing"}).status_code == 500

@@ -2,6 +2,8 @@
 
 import pytest
 
+from appcrm_sandbox.app_version import VERSIONS
+
 
 @pytest.fixture
 def crm(make_crm):
@@ -233,3 +235,14 @@ def test_searches_can_mind_case(crm, found):
 def test_a_quote_in_a_search_is_only_a_quote(found):
     assert found("' OR 1=1 --") == []
     assert found("x') UNION SELECT 1 --", search_fields="email:in") == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_version_reads_a_colon_drops_unknown_fields_and_refuses_none(make_crm, version):
+    crm = make_crm(app_version=version)
+    add_three(crm)
+    assert _status_and_count(crm, "email:=", "mailto:zoraide@y.example") == (500, None)
+    assert _status_and_count(crm, "email:=", "email:zoraide@y.example") == (200, 1)
+    assert _status_and_count(crm, "password:=;email:=", "zoraide@y.example") == (200, 1)
+    assert _status_and_count(crm, "tags:like;cf_birthday:=", "x") == (403, None)
+    assert _status_and_count(crm, "source.name", "Fei")[0] == 200

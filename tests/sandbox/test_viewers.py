@@ -2,6 +2,16 @@
 
 import pytest
 
+from appcrm_sandbox.app_version import VERSIONS
+
+
+@pytest.fixture(params=VERSIONS)
+def crm(make_crm, request):
+    """A CRM of 25 contacts of each version, whose clock stands still well after the seeded rows."""
+    crm = make_crm(app_version=request.param)
+    crm.sandbox.set_clock("2026-06-01T08:00:00Z")
+    return crm
+
 
 def as_user(crm, token, method, path, **given):
     return crm.call(method, path, headers={"Authorization": f"Bearer {token}"}, **given)
