@@ -71,7 +71,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         "The CRM creates no contact without a first name. Fill first_name at the source or in stream_maps.",
     ),
     (
-        r"unknown (company|deal|owner|user|source|country|option|name)|does not have|no such \w+",
+        r"unknown (company|deal|owner|user|source|country|option|name)|does not have|no such \w+|(has|of) this name",
         "The CRM has no such name. Correct it at the source, add it in the CRM, or set unknown_names.",
     ),
     (
@@ -83,8 +83,16 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         "The record has no value in any field of match_on. Fill one at the source.",
     ),
     (
-        r"schema|must be|finite|character|JSON|item without|stream.?map",
-        "The record's value is not of its field's kind. Mend it at the source or in stream_maps.",
+        r"stream.?map",
+        "The stream map cannot work out this record. Mend stream_maps, or the value that it stumbles over.",
+    ),
+    (
+        r"goes nowhere",
+        "The target takes contacts and contact_associations. Deselect the stream, or alias it in stream_maps.",
+    ),
+    (
+        r"schema|must be|finite|character|JSON|item without|cannot be read|can hold|neither|key property",
+        "The record's value is missing or not of its field's kind. Mend it at the source or in stream_maps.",
     ),
     (
         r"status 403|forbidden",

@@ -104,6 +104,12 @@ def test_a_hostile_run_cannot_break_out_of_its_cells(markdown_of):
         ("status 422 on phones", "phones.number"),
         ("status 422 on cf_score", "does not take a value"),
         ("update refused with status 403", "permission"),
+        ("its stream map fails on it (ZeroDivisionError)", "Mend stream_maps"),
+        ("its stream goes nowhere", "alias it"),
+        ("_sdc_deleted_at is neither a moment nor true, false or null", "not of its field's kind"),
+        ("a value that no CRM can hold", "not of its field's kind"),
+        ("its contact carries another key in cf_key", "Two source records mean one contact"),
+        ("email is no address", "so it was not sent"),
         ("something new", "Read the reason"),
     ],
 )
