@@ -278,7 +278,7 @@ def read_contact(response: Response, operation: str, path: str, *, needs_id: boo
 
 
 def _is_id(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 class _Numbers(msgspec.Struct):

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 SCALAR_FIELDS = (
     "first_name",
@@ -66,6 +69,10 @@ SCREEN_NOISE = frozenset(
 
 CUSTOM_FIELD_PREFIX = "cf_"
 
+ALWAYS_SENT = frozenset({"id", "phones", "tags"})
+"""What rows hold whatever ``select`` asks for."""
+LONGEST_ID_TEXT = 40
+
 CANONICAL_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 _TIMESTAMP = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(\.\d+)?\s*(Z|[+-]\d\d:?\d\d)?)?", re.ASCII | re.IGNORECASE
@@ -114,9 +121,32 @@ def format_timestamp(moment: datetime) -> str:
 def canonical_timestamp(value: object) -> str | None:
     """Return a moment in the API's own form, whatever form it came in; None for whatever is no moment."""
     if isinstance(value, str) and CANONICAL_TIMESTAMP.fullmatch(value):
-        return value
+        return value if _is_moment(value) else None
     moment = parse_timestamp(value)
     return None if moment is None else format_timestamp(moment)
+
+
+def _is_moment(canonical: str) -> bool:
+    """Whether a text in the API's own form is a moment: databases hold days such as 0000-00-00, too."""
+    try:
+        datetime.fromisoformat(canonical[:26])
+    except ValueError:
+        return False
+    return True
+
+
+def only_selected(row: dict[str, Any], selected: Collection[str]) -> dict[str, Any]:
+    """Return what a row says under ``select``: what was not selected is a null there, and says nothing.
+
+    Args:
+        row: as it came.
+        selected: the fields that were asked for; the id, phones, tags and counts are there all the same (source).
+    """
+    return {
+        name: value
+        for name, value in row.items()
+        if name in selected or name in ALWAYS_SENT or name.endswith("_count")
+    }
 
 
 def related_ids(value: object) -> list[int] | None:
@@ -133,7 +163,12 @@ def as_id(value: object) -> int | None:
         return None
     if isinstance(value, int):
         return value
-    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
+    if (
+        isinstance(value, str)
+        and len(value) < LONGEST_ID_TEXT
+        and value.strip().isascii()
+        and value.strip().isdigit()
+    ):
         return int(value)
     return None
 

@@ -106,3 +106,54 @@ FIELDS = st.sampled_from(
 def test_normalising_survives_any_json_and_changes_nothing_the_second_time(row):
     once = contact.normalise(row)
     assert contact.normalise(once) == once
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0000-00-00T00:00:00.000000Z",
+        "2026-02-30T00:00:00.000000Z",
+        "2026-01-01T99:00:00.000000Z",
+        "-0001-11-30",
+    ],
+)
+def test_a_day_that_is_none_is_none_even_in_the_apis_own_form(text):
+    assert contact.canonical_timestamp(text) is None
+
+
+def test_a_null_under_select_says_nothing_about_what_was_not_selected():
+    row = {
+        "id": 7,
+        "first_name": "Ana",
+        "email": None,
+        "cf_score": 0,
+        "phones": [],
+        "tags": [],
+        "calls_count": 0,
+    }
+    assert contact.only_selected(row, ("first_name",)) == {
+        "id": 7,
+        "first_name": "Ana",
+        "phones": [],
+        "tags": [],
+        "calls_count": 0,
+    }
+    assert contact.only_selected(row, ("first_name", "email"))["email"] is None
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "", " ", "1.5", "x", None, True, 1.0])
+def test_what_is_no_id_is_none(value):
+    assert contact.as_id(value) is None
+
+
+@pytest.mark.parametrize("phones", [None, "x", 7])
+def test_phones_that_were_not_sent_as_a_list_are_none(phones):
+    assert contact.phone_list(phones) is None
+
+
+def test_phones_may_be_texts_and_a_single_select_a_whole_number():
+    assert contact.phone_list(["+55", 5511]) == [
+        {"id": None, "number": "+55", "type": None},
+        {"id": None, "number": "5511", "type": None},
+    ]
+    assert contact.normalise({"id": 7, "cf_plan": 3, "cf_price": 0}) == {"id": 7, "cf_plan": 3, "cf_price": 0}

@@ -68,7 +68,17 @@ def test_a_contact_is_found_bare_or_wrapped(body):
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"[]", b'{"message": "hi"}', b'{"id": "7x"}', b'{"id": true}', b"{", b'{"id": 7, "n": "\xff"}'],
+    [
+        b"",
+        b"[]",
+        b'{"message": "hi"}',
+        b'{"id": "7x"}',
+        b'{"id": true}',
+        b'{"id": -7}',
+        b'{"id": 0}',
+        b"{",
+        b'{"id": 7, "n": "\xff"}',
+    ],
 )
 def test_a_body_without_the_contact_that_was_asked_for_is_a_fault(body):
     with pytest.raises(MalformedBody):
