@@ -6,7 +6,7 @@ import logging
 import random
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from appcrm.contact import format_timestamp, parse_timestamp
 from appcrm.errors import (
@@ -28,13 +28,13 @@ from tap_appcrm.replication.backfill import (
     store_progress,
     take_over,
 )
-from tap_appcrm.replication.completeness import is_complete, pages_held_still, scan_and_fetch
+from tap_appcrm.replication.closing import Closing
 from tap_appcrm.replication.deletes import DeleteDetection, Gone
 from tap_appcrm.replication.id_set import IdSet
 from tap_appcrm.replication.incremental import Changes, NotSorted, bookmark_of, days_ahead, read_changes
 from tap_appcrm.replication.read_context import FilterRefused, ReadContext, Rows
-from tap_appcrm.replication.refetch import MAX_ROUNDS, incomplete
-from tap_appcrm.replication.shrink import shrunk_too_much
+from tap_appcrm.replication.scope import begun_anew, why_anew
+from tap_appcrm.replication.shrink import SizeCheck
 from tap_appcrm.source.page import BY_CHANGE, NEWEST_FIRST
 from tap_appcrm.state import Backfill, StateError, StreamState, check_account
 
@@ -49,14 +49,11 @@ BACKFILL = "backfill"
 FULL_TABLE = "full_table"
 
 ASK_AGAIN_AFTER = timedelta(days=7)
-MOST_SETTLING_WALKS = 3
-MOST_CLOSING_ANSWERS = 3
 PAGES_WORTH_A_PROBE = 20
 
 logger = logging.getLogger("tap-appcrm")
 
 Step = Rows | Checkpoint | Gone
-T = TypeVar("T")
 
 
 class Replication:
@@ -92,51 +89,24 @@ class Replication:
         self.scope = replace(settings.scope, start_date=None) if full_table else settings.scope
         check_account(context.stream, state, settings.account)
         self.bookmark_before = state.bookmark
-        self._begins_anew_because = self._why_anew(state)
-        self.state = state
-        if self._begins_anew_because is not None:
-            self._begin_anew()
+        self._begins_anew_because = why_anew(state, self.scope, full_table=full_table)
+        self.state = state if self._begins_anew_because is None else begun_anew(state, self.scope)
         self.mode = FULL_TABLE if full_table else BACKFILL if self.state.bookmark is None else INCREMENTAL
+        self._size = SizeCheck(
+            context.stream,
+            self.state,
+            settings.max_shrink,
+            knows_all=self.mode != BACKFILL,
+            compares=self.mode != INCREMENTAL or settings.detect_deletes,
+        )
+        self._closing = Closing(context, self._cutoff, settings.max_shrink)
         self._listed: IdSet | None = None
         """Every row in the CRM, where the read saw them all."""
         self.table_version: int | None = None
         self._position: Backfill | None = None
-        self._mark: str | None = None
-        """Up to where changes since the watermark were read."""
         self._refused_because: str | None = None
 
     # What the state says
-
-    def _why_anew(self, state: StreamState) -> str | None:
-        """Why what was read before does not do for what is asked for now."""
-        before = state.scope
-        if before is None or (state.bookmark is None and state.backfill is None):
-            return None
-        if not before.has_filters_of(self.scope):
-            return "query, search_fields or search_match changed"
-        if before.lacks(self.scope.start_date):
-            return "start_date is earlier than before"
-        if (
-            state.backfill is not None
-            and before.start_date != self.scope.start_date
-            and not self._is_full_table
-        ):
-            return "start_date changed while the first read was under way"
-        return None
-
-    def _begin_anew(self) -> None:
-        """Forget what was read; other filters show other rows, so nothing of what was known holds for them."""
-        old = self.state
-        same_rows = old.scope is not None and old.scope.has_filters_of(self.scope)
-        self.state = StreamState(
-            scope=self.scope,
-            proven_total=old.proven_total if same_rows else None,
-            known_ids=old.known_ids if same_rows else None,
-            unlisted_ids=old.unlisted_ids if same_rows else None,
-            order_refused_until=old.order_refused_until,
-            trash_refused_until=old.trash_refused_until,
-            table_version=old.table_version,
-        )
 
     @property
     def resumed(self) -> Backfill | None:
@@ -177,8 +147,8 @@ class Replication:
             )
         bookmark = yield from self._walk()
         if self._listed is not None:
-            self._check_shrink(len(self._listed))
-            self._note_proven(len(self._listed))
+            self._size.check(len(self._listed))
+            self._size.note(len(self._listed))
         if self._settings.detect_deletes:
             yield from self._deletes(bookmark)
         self.state.backfill = self._position = None
@@ -243,50 +213,16 @@ class Replication:
             early = ""
         return max(early, since)
 
-    # How much there is
-
-    @property
-    def _marks_gone(self) -> bool:
-        """Whether what this read does not find may go from the warehouse."""
-        return self.mode == FULL_TABLE or self._settings.detect_deletes
-
-    @property
-    def _total_before(self) -> int | None:
-        """Rows that the last proven read found; an old state may know by its ids alone."""
-        known = self.state.known_ids
-        if self.state.proven_total is not None or known is None or self.mode == BACKFILL:
-            return self.state.proven_total
-        return len(known) - len(self.state.unlisted_ids or ())
-
-    def _is_much_smaller(self, found: int | None) -> bool:
-        compares = self._marks_gone or self.mode == BACKFILL
-        return compares and self._settings.max_shrink.is_passed(self._total_before, found)
-
-    def _note_proven(self, found: int) -> None:
-        """Remember how many rows there are; where nothing was held against it, not a number that needs to be."""
-        if not self._settings.max_shrink.is_passed(self._total_before, found):
-            self.state.proven_total = found
-
-    def _check_shrink(self, found: int | None) -> None:
-        """Stop before anything is marked gone because far fewer rows are shown than there were.
-
-        Raises:
-            ShrunkTooMuch: that is so.
-        """
-        before = self._total_before
-        if before is not None and found is not None and self._is_much_smaller(found):
-            raise shrunk_too_much(self.context.stream, before, found, self._settings.max_shrink)
-
     def _confirmed_newest(self, page: SourcePage) -> SourcePage:
         """Ask a second time where the first answer shows nothing, or far less than there was.
 
         Raises:
             ShrunkTooMuch: the second answer shows no more.
         """
-        is_doubtful = (not page.ids and page.number == 1) or self._is_much_smaller(page.total)
+        is_doubtful = (not page.ids and page.number == 1) or self._size.is_much_smaller(page.total)
         if is_doubtful:
             page = self.context.source.page(NEWEST_FIRST, 1)
-            self._check_shrink(len(page.ids) if page.is_whole_table else page.total)
+            self._size.check(len(page.ids) if page.is_whole_table else page.total)
         return page
 
     # Everything
@@ -318,71 +254,9 @@ class Replication:
         context.remembers_from = None if position.watermark is None else self._cutoff(position.watermark)
         if page is not None:
             yield from read_backfill(context, position, page, since)
-        return (yield from self._close(position))
-
-    def _close(self, position: Backfill) -> Generator[Step, None, Changes]:
-        """Read what changed meanwhile, and go by the closing answers; what slipped through is found and fetched.
-
-        Raises:
-            IncompleteRead: they count what was not read.
-        """
-        context = self.context
-        # Before the changes are read, which may show a row that the pages should have shown.
-        context.count_fell = not pages_held_still(context, position)
-        self._mark = position.watermark
-        changes = yield from self._changes_since_mark()
-        if (
-            changes.is_settled
-            and not context.count_fell
-            and is_complete(context, None, self._settings.max_shrink)
-        ):
-            self._listed = context.seen
-            return changes
-        context.count_fell = True
-        for _ in range(MAX_ROUNDS):
-            newest_id = next(reversed(context.seen), 0)
-            scan = yield from _with_checkpoints(scan_and_fetch(context, newest_id))
-            changes = yield from self._changes_since_mark()
-            if is_complete(context, scan, self._settings.max_shrink):
-                self._listed = context.seen
-                return changes
-            if not changes.is_settled:
-                # So much comes in that no answer counts what was read a moment before.
-                break
-        raise self._not_complete()
-
-    def _not_complete(self) -> Exception:
-        total = "no total" if self.context.total is None else self.context.total
-        return incomplete(
-            self.context, f"{len(self.context.seen)} rows were read, and the server counts {total}"
-        )
-
-    def _changes_since_mark(self) -> Generator[Step, None, Changes]:
-        """Read what changed while pages by id were read, until it holds still for the length of a walk."""
-        self.context.remembers_from = ""
-        for _ in range(MOST_SETTLING_WALKS):
-            newest = self._closing_answer()
-            # Where the bookmark stays, rows that were committed late before it are in the next run's lookback.
-            is_quiet = self._mark is not None and newest.newest == self._mark
-            cutoff = (
-                max(self._mark or "", self.scope.start_date or "") if is_quiet else self._cutoff(self._mark)
-            )
-            changes = yield from _with_checkpoints(read_changes(self.context, cutoff, newest))
-            if changes.is_settled:
-                break
-            self._mark = changes.bookmark or self._mark
+        changes = yield from self._closing.by_changes(position)
+        self._listed = context.seen
         return changes
-
-    def _closing_answer(self) -> SourcePage:
-        """Read the newest page; a count that fell is believed only when the next answer repeats it."""
-        page = self.context.source.page(NEWEST_FIRST, 1)
-        for _ in range(MOST_CLOSING_ANSWERS):
-            before = self.context.total
-            if before is None or page.total is None or page.total >= before:
-                break
-            self.context.note_total(page)
-            page = self.context.source.page(NEWEST_FIRST, 1)
-        return page
 
     def _few_since(self, newest: SourcePage, since: str) -> bool:
         """Whether walking back to the start date is cheaper than reading all by id; it may cost one probe."""
@@ -401,7 +275,7 @@ class Replication:
             self.state.known_ids, self.state.unlisted_ids = IdSet(self.context.seen), None
             return
         if self._listed is None:
-            self._check_shrink(self.context.total)
+            self._size.check(self.context.total)
         before = self.bookmark_before
         if before is None and self._position is not None:
             before = self._position.watermark
@@ -415,9 +289,9 @@ class Replication:
             now=self._now,
             chance=self._chance,
         )
-        yield from detection.steps(self._listed, self._check_shrink)
+        yield from detection.steps(self._listed, self._size.check)
         if self.context.total is not None:
-            self._note_proven(self.context.total)
+            self._size.note(self.context.total)
 
     # Where the order by updated_at is refused
 
@@ -493,34 +367,6 @@ class Replication:
                 known = [stamp for stamp in step.stamps if stamp is not None and stamp <= limit]
                 position.watermark = max([position.watermark or "", *known]) or None
             yield step
-        yield from self._close_scan(position)
+        yield from self._closing.by_ids(position)
         self._listed = context.seen
         return position.watermark
-
-    def _close_scan(self, position: Backfill) -> Iterator[Step]:
-        """Go by the closing answers of pages by id.
-
-        Raises:
-            IncompleteRead: they count what was not read.
-        """
-        if pages_held_still(self.context, position) and is_complete(
-            self.context, None, self._settings.max_shrink
-        ):
-            return
-        for _ in range(MAX_ROUNDS):
-            scan = yield from _with_checkpoints(scan_and_fetch(self.context))
-            if is_complete(self.context, scan, self._settings.max_shrink):
-                return
-        raise self._not_complete()
-
-
-def _with_checkpoints(walk: Generator[Rows, None, T]) -> Generator[Step, None, T]:
-    """Let the position of a read by id be written after each of a later walk's pages: its ids are counted in."""
-    while True:
-        try:
-            rows = next(walk)
-        except StopIteration as end:
-            found: T = end.value
-            return found
-        yield rows
-        yield Checkpoint()
