@@ -404,3 +404,67 @@ def test_a_query_narrows_what_is_read(appcrm_sandbox_factory):
     wanted = sandbox.contact(7)["email"]
     output = run(config | {"query": wanted, "search_fields": "email:="}, catalog=choose(catalog, "contacts"))
     assert output.ids() == [7]
+
+
+@pytest.mark.parametrize("before", ["incremental", "full table", "nothing"])
+@pytest.mark.parametrize("fault", [{"status": 500}, {"status": 403}, {"reset": "before_commit"}])
+def test_no_version_is_activated_by_a_read_that_fails_whatever_the_state_says(
+    appcrm_sandbox_factory, before, fault
+):
+    sandbox, config, catalog = prepared(appcrm_sandbox_factory)
+    method = {"incremental": "INCREMENTAL", "full table": "FULL_TABLE"}.get(before)
+    state = run(config, catalog=choose(catalog, "contacts", method=method)).state if method else None
+    sandbox.faults({"operation": "list", "after": 1, **fault})
+    full = choose(catalog, "contacts", method="FULL_TABLE")
+    failed = run(config | {"max_tries": 1}, catalog=full, state=state, fails=ApiError)
+    assert failed.error is not None
+    assert failed.of_type("ACTIVATE_VERSION") == []
+    sandbox.clear_faults()
+    again = run(config, catalog=full, state=failed.state)
+    versions = {message["version"] for message in again.of_type("RECORD")}
+    assert not versions & {message["version"] for message in failed.of_type("RECORD")}
+    assert sorted(again.ids()) == sorted(linked(sandbox)), "it began anew"
+    assert [message["version"] for message in again.of_type("ACTIVATE_VERSION")] == sorted(versions)
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.5", "1.6", "1.7"])
+def test_deletes_are_found_by_the_trash_or_by_a_scan_in_every_version(appcrm_sandbox_factory, version):
+    sandbox, config, catalog = prepared(appcrm_sandbox_factory, app_version=version)
+    config |= {"detect_deletes": True}
+    contacts = choose(catalog, "contacts")
+    state = run(config, catalog=contacts).state
+    sandbox.reset_log()
+    state = run(config, catalog=contacts, state=state).state
+    assert operations(sandbox) == {"list": 1}, "nothing gone costs nothing"
+    sandbox.mutate(delete=[3, 9, 140])
+    sandbox.reset_log()
+    second = run(config, catalog=contacts, state=state)
+    assert sorted(r["id"] for r in second.records() if r["_sdc_deleted_at"]) == [3, 9, 140]
+    if operations(sandbox).get("trash"):
+        assert operations(sandbox) == {"list": 1, "trash": 1}
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.5", "1.6", "1.7"])
+def test_the_budgets_of_requests_hold_in_every_version(appcrm_sandbox_factory, version):
+    sandbox, config, catalog = prepared(appcrm_sandbox_factory, 450, app_version=version)
+    sandbox.advance_clock(3600)
+    for only in (None, ["email"]):
+        contacts = choose(catalog, "contacts", only=only)
+        sandbox.reset_log()
+        state = run(config, catalog=contacts).state
+        assert sandbox.counts()["total"] <= 5 + 4
+        sandbox.reset_log()
+        state = run(config, catalog=contacts, state=state).state
+        assert operations(sandbox) == {"list": 1}
+        for contact_id in range(1, 151):
+            sandbox.advance_clock(1)
+            sandbox.mutate(touch=[contact_id])
+        sandbox.reset_log()
+        assert set(run(config, catalog=contacts, state=state).ids()) >= set(range(1, 151))
+        assert sandbox.counts()["total"] <= 4 + 2
+
+
+def test_a_server_that_ignores_page_with_one_contact_is_read_in_a_few_requests(appcrm_sandbox_factory):
+    sandbox, config, catalog = prepared(appcrm_sandbox_factory, 1, envelope="unpaged")
+    assert run(config, catalog=choose(catalog, "contacts")).ids() == [1]
+    assert sandbox.counts()["total"] <= 20
