@@ -239,13 +239,13 @@ class Api:
     def _create(self, request: Request) -> Reply:
         resource = RESOURCES[request.call.resource]
         request.viewer.check_resource(resource)
-        record_id = self.writer.create(resource, request.body)
+        record_id = self.writer.create(resource, request.body, request.viewer)
         return self._record(request, 201, resource, record_id, created=True)
 
     def _update(self, request: Request) -> Reply:
         resource = RESOURCES[request.call.resource]
         self._check_seen(request)
-        self.writer.update(resource, request.call.record_id, request.body)
+        self.writer.update(resource, request.call.record_id, request.body, request.viewer)
         return self._record(request, 200, resource, request.call.record_id)
 
     def _delete(self, request: Request) -> Reply:
@@ -270,7 +270,9 @@ class Api:
             resource = RESOURCES[request.call.resource]
             self._check_seen(request)
             names = [*request.query.texts, *request.query.trees]
-            self.writer.associate(resource, request.call.record_id, request.body, method, names)
+            self.writer.associate(
+                resource, request.call.record_id, request.body, method, viewer=request.viewer, asked=names
+            )
             return self._record(request, 200, resource, request.call.record_id)
 
         return handle

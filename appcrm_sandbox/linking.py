@@ -26,16 +26,23 @@ _ORDER = list(RESOURCES)
 class Linker:
     """Reads and changes associations inside the caller's transaction."""
 
-    def __init__(self, store: Store, names: Names) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._names = names
 
     def associate(
-        self, resource: Resource, record_id: int, body: Body, method: str, asked: Iterable[str] = ()
+        self,
+        resource: Resource,
+        record_id: int,
+        body: Body,
+        method: str,
+        *,
+        names: Names,
+        asked: Iterable[str] = (),
     ) -> bool:
         """Attach, detach or sync; True when something changed.
 
-        `asked` are the names in the query. ApiError 403, 409 or 422: nothing is changed then.
+        `names` finds what the viewer may see, `asked` are the names in the query.
+        ApiError 403, 409 or 422: nothing is changed then.
         """
         unknown = sorted({*body, *asked} - set(LINKS[resource.name]))
         if unknown:
@@ -45,7 +52,7 @@ class Linker:
             name: checker.take(name, linked_list, value) for name, value in body.items() if value is not None
         }
         checker.finish()
-        wanted = {name: set(self._names.records(RESOURCES[name], values)) for name, values in given.items()}
+        wanted = {name: set(names.records(RESOURCES[name], values)) for name, values in given.items()}
         current = {name: self.current(resource, record_id, name) for name in wanted}
         _refuse_nothing_to_do(method, given, wanted, current)
         changed = False

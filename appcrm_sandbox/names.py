@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from appcrm_sandbox.schema import LIVE, CustomField, Resource
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from appcrm_sandbox.schema import CustomField, Resource
     from appcrm_sandbox.store import Row, Store
     from appcrm_sandbox.values import Json
+    from appcrm_sandbox.viewer import Viewer
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,8 +40,9 @@ class NoSuchName(ValueError):
 class Names:
     """Finds ids by id or name inside the caller's transaction; makes options and sources that are not there."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, viewer: Viewer) -> None:
         self._store = store
+        self._viewer = viewer
 
     def reference(self, kind: str, value: Json) -> int:
         """The id of a user, source, country or stage; NoSuchName, but an unknown source is made."""
@@ -77,9 +78,9 @@ class Names:
         return self._insert("INSERT INTO field_options (field, label) VALUES (?, ?)", [field.name, value])
 
     def records(self, resource: Resource, values: Sequence[Json]) -> list[int]:
-        """The ids of the records that the token may see, each once; what is not there or not shown is left out."""
+        """The ids of the records that the viewer may see, each once; what is not there or not shown is left out."""
         ids = list(dict.fromkeys(known for known in map(as_id, values) if known is not None))
-        sql = f"SELECT id FROM {resource.name} WHERE {LIVE} AND id IN ({{marks}})"
+        sql = f"SELECT id FROM {resource.name} WHERE {self._visible(resource)} AND id IN ({{marks}})"
         shown: dict[Json, int] = {row["id"]: row["id"] for row in self._store.among(sql, ids)}
         found = []
         for value in values:
@@ -92,10 +93,17 @@ class Names:
         return list(dict.fromkeys(found))
 
     def _named(self, resource: Resource, name: str) -> Row | None:
-        return self._store.one(
-            f"SELECT id FROM {resource.name} WHERE {resource.label} = ? AND {LIVE} ORDER BY id LIMIT 1",
-            [name],
+        sql = (
+            f"SELECT id FROM {resource.name} WHERE {resource.label} = ? AND {self._visible(resource)} "
+            "ORDER BY id LIMIT 1"
         )
+        return self._store.one(sql, [name])
+
+    def _visible(self, resource: Resource) -> str:
+        """The SQL condition of the records that are not in the trash and that the viewer may see."""
+        if self._viewer.sight(resource.name) == "none":
+            return "0"
+        return f"deleted_at IS NULL AND {self._viewer.where(resource)}"
 
     def _insert(self, sql: str, values: list[Json]) -> int:
         made = self._store.connection.execute(sql, values).lastrowid

@@ -10,6 +10,7 @@ from appcrm_sandbox.linking import Linker
 from appcrm_sandbox.names import Names
 from appcrm_sandbox.schema import ACTIVITIES, CONTACTS, LINKS, Resource
 from appcrm_sandbox.validate import BIGGEST_INTEGER, Body, Checker, check_body, normalise
+from appcrm_sandbox.viewer import EVERYONE, Viewer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,14 +26,13 @@ class Writer:
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._settings = settings
-        self._names = Names(store)
-        self._linker = Linker(store, self._names)
+        self._linker = Linker(store)
         self._phones = PhoneBook(store)
 
-    def create(self, resource: Resource, body: Body) -> int:
+    def create(self, resource: Resource, body: Body, viewer: Viewer = EVERYONE) -> int:
         """Insert one record; returns its id. ApiError 422 on what is refused."""
         with self._store.transaction() as connection:
-            columns, lists = self._checked(resource, body, None)
+            columns, lists = self._checked(resource, body, None, viewer)
             now = self._store.clock.stamp()
             columns |= {"created_at": now, "updated_at": now}
             if resource is CONTACTS and columns.get("user_id"):
@@ -47,11 +47,19 @@ class Writer:
                 self._attach_by_domain(record_id, columns.get("email"))
         return record_id
 
-    def update(self, resource: Resource, record_id: int, body: Body, *, by_person: bool = False) -> None:
+    def update(
+        self,
+        resource: Resource,
+        record_id: int,
+        body: Body,
+        viewer: Viewer = EVERYONE,
+        *,
+        by_person: bool = False,
+    ) -> None:
         """Change what differs; ApiError 403, 404 or 422."""
         with self._store.transaction() as connection:
             before = self.live(resource, record_id, to_change=True, by_person=by_person)
-            columns, lists = self._checked(resource, body, before)
+            columns, lists = self._checked(resource, body, before, viewer)
             changed = {name: value for name, value in columns.items() if value != before[name]}
             if "user_id" in changed and resource is CONTACTS:
                 changed["owner_assigned_date"] = self._store.clock.stamp()
@@ -118,7 +126,14 @@ class Writer:
         return row
 
     def associate(
-        self, resource: Resource, record_id: int, body: Body, method: str, asked: Iterable[str] = ()
+        self,
+        resource: Resource,
+        record_id: int,
+        body: Body,
+        method: str,
+        *,
+        viewer: Viewer = EVERYONE,
+        asked: Iterable[str] = (),
     ) -> None:
         """Attach (`PUT`), detach (`DELETE`) or sync (`POST`); `asked` are the names in the query.
 
@@ -126,7 +141,8 @@ class Writer:
         """
         with self._store.transaction():
             self.live(resource, record_id, to_change=True)
-            if self._linker.associate(resource, record_id, normalise(body), method, asked):
+            names = Names(self._store, viewer)
+            if self._linker.associate(resource, record_id, normalise(body), method, names=names, asked=asked):
                 self._touch(resource, record_id)
 
     def link(self, resource: Resource, record_id: int, changes: dict[str, set[int]], *, attach: bool) -> None:
@@ -161,13 +177,15 @@ class Writer:
 
     # Checking
 
-    def _checked(self, resource: Resource, body: Body, before: Row | None) -> tuple[Body, Body]:
+    def _checked(
+        self, resource: Resource, body: Body, before: Row | None, viewer: Viewer
+    ) -> tuple[Body, Body]:
         checker = Checker()
         body = normalise(body)
         columns, lists = check_body(
             resource,
             self._store.fields,
-            self._names,
+            Names(self._store, viewer),
             body,
             checker=checker,
             demanded=self._demanded(resource, creating=before is None),

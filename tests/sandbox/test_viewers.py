@@ -127,3 +127,35 @@ def test_a_user_made_anew_has_rights_of_their_own(crm):
     crm.sandbox.add_token("nine", 9)
     assert as_user(crm, "nine", "GET", "/contacts").json()["data"] == []
     assert "Nove" in [user["name"] for user in crm.get("/users", per_page=100).json()["data"]]
+
+
+def test_what_a_user_may_not_see_is_unknown_to_what_they_write(crm, seen_by):
+    call = seen_by(companies="own", deals="none")
+    own, other = (
+        crm.post("/companies", name=f"Acme {owner}", user_id=owner).json()["id"] for owner in (2, 3)
+    )
+    body = {"first_name": "Ana", "companies": [own, other, "Acme 3"], "deals": [1]}
+    contact_id = call("POST", "/contacts", json=body).json()["id"]
+    row = crm.sandbox.contact(contact_id)
+    assert (row["companies"], row["deals"]) == ([own], [])
+    path = f"/associations/contacts/{contact_id}"
+    assert call("PUT", path, json={"companies": [other]}).status_code == 403
+    assert call("PUT", path, json={"deals": [1]}).status_code == 403
+    assert call("PUT", path, json={"companies": [other, own]}).status_code == 409
+    crm.put(path, companies=[other])
+    assert call("DELETE", path, json={"companies": [other]}).status_code == 403
+    assert crm.sandbox.contact(contact_id)["companies"] == [own, other]
+
+
+def test_a_user_who_may_not_see_contacts_creates_none(crm, seen_by):
+    assert seen_by(contacts="none")("POST", "/contacts", json={"first_name": "Ana"}).status_code == 403
+    assert len(crm.sandbox.contacts()) == 25
+
+
+def test_an_address_of_a_contact_that_a_user_may_not_see_is_taken(crm, seen_by):
+    call = seen_by(contacts="own")
+    crm.new(email="ana@x.example", user_id=3, phones=["+55 1"])
+    answer = call(
+        "POST", "/contacts", json={"first_name": "Bia", "email": "ana@x.example", "phones": ["+55 1"]}
+    )
+    assert (answer.status_code, sorted(answer.json()["errors"])) == (422, ["email", "phones.0.number"])
