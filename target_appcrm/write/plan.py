@@ -79,6 +79,17 @@ class Planned:
         """Whether a field still holds what the plan found in it."""
         return any(same_planned(name, old, held) for old in self.olds[name])
 
+    def let_go_of_moved(self, contact: Mapping[str, Any]) -> set[str]:
+        """Take out the fields that hold neither what the plan found nor what it wants, and return their names."""
+        moved = {
+            name
+            for name, new in self.news.items()
+            if not same_planned(name, new, contact.get(name))
+            and not self.is_before(name, as_written(name, contact.get(name)))
+        }
+        self.news = {name: new for name, new in self.news.items() if name not in moved}
+        return moved
+
     def is_done(self, contact: Mapping[str, Any]) -> bool:
         """Whether a contact holds all that is to be written."""
         return all(same_planned(name, new, contact.get(name)) for name, new in self.news.items())
@@ -158,9 +169,15 @@ class Plan:
             raise changed_since_plan()
         if contact is None:
             check_new(ctx, change, planned)
-        else:
-            check_update(ctx, change, contact, planned)
-        upsert(ctx, _only(change, planned.news), item.stream.name, known, outcome)
+            upsert(ctx, _only(change, planned.news), item.stream.name, known, outcome)
+            return
+        # What somebody changed since is theirs, and in an undo no reason to keep the rest of a run's mistake.
+        moved = planned.let_go_of_moved(contact) if self.is_undo else set()
+        check_update(ctx, _only(change, planned.news) if moved else change, contact, planned)
+        if planned.news:
+            upsert(ctx, _only(change, planned.news), item.stream.name, known, outcome)
+        if moved:
+            raise changed_since_plan()
 
     def _do_nothing(
         self,
