@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 STATE = {"bookmarks": {"people": {"replication_key_value": "2026-01-01"}}}
 
 
@@ -42,7 +44,14 @@ def test_what_the_crm_holds_already_is_not_sent(crm, run, person, singer):
     assert set(ran.requests) <= {"list", "search"}
 
 
-def test_an_update_carries_the_changed_fields_and_the_first_name_only(crm, run, person, singer):
+@pytest.mark.parametrize(
+    ("app_version", "keys"),
+    [("1.1", ["city", "first_name"]), ("1.5", ["city"]), ("1.6", ["city"]), ("1.7", ["city"])],
+)
+def test_an_update_carries_the_changed_fields_and_a_first_name_where_the_version_needs_one(
+    appcrm_sandbox_factory, run, person, singer, app_version, keys
+):
+    crm = appcrm_sandbox_factory(contacts=0, app_version=app_version)
     run(crm, singer(person(1, city="Recife")))
     ran = run(crm, singer(person(1, city="Olinda")))
     (receipt,) = ran.receipts
@@ -50,7 +59,7 @@ def test_an_update_carries_the_changed_fields_and_the_first_name_only(crm, run, 
     assert receipt["changes"] == {"city": ["Recife", "Olinda"]}
     assert receipt["key"] == {"email": "person1@example.com"}
     (sent,) = crm.log("update")
-    assert sent["keys"] == ["city", "first_name"]
+    assert sent["keys"] == keys
 
 
 def test_null_leaves_a_value_unless_nulls_clear_and_lists_are_emptied_by_an_empty_list_only(
