@@ -11,7 +11,6 @@ import uuid
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from appcrm.client import Client
 from appcrm.contact import format_timestamp, is_custom_field
@@ -61,13 +60,6 @@ class Terminated(RunStopped):
     """A signal asks the run to end."""
 
 
-def account_of(api_url: str) -> str:
-    """Return what tells accounts apart: the address with its host in lower case, its port and path."""
-    parts = urlsplit(api_url)
-    port = "" if parts.port is None else f":{parts.port}"
-    return f"{parts.scheme}://{(parts.hostname or '').lower()}{port}{parts.path.rstrip('/')}"
-
-
 def utc_now() -> datetime:
     """Return the moment, in UTC."""
     return datetime.now(tz=timezone.utc)
@@ -111,7 +103,7 @@ class Load:
         rejects_path = settings.rejects_path.replace(STARTED_AT, moment)
         receipts_path = settings.receipts_path and settings.receipts_path.replace(STARTED_AT, moment)
         self._summary_path = settings.summary_path and settings.summary_path.replace(STARTED_AT, moment)
-        account = account_of(api.api_url)
+        account = api.account
         deciding = settings_hash(settings.deciding(stream_maps))
         self.plan = None
         if settings.plan_path is not None:
@@ -331,7 +323,10 @@ class Load:
             logger.warning("%s", open_rejects)
         if self.settings.dry_run and self.settings.receipts_path is None:
             logger.info("Set receipts_path to have the plan, which says for each record what would be done")
-        logger.info(
+        # Said at every log level.
+        summary_logger = logging.getLogger("target-appcrm.summary")
+        summary_logger.setLevel(logging.INFO)
+        summary_logger.info(
             "%s",
             self.summary.line(
                 requests=self.client.requests_sent,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from functools import partial
@@ -10,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar
 from singer_sdk import Target
 from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import MapExpressionError, StreamMapConfigError
+from singer_sdk.helpers import capabilities
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
 from singer_sdk.mapper import PluginMapper, RemoveRecordTransform
@@ -17,6 +19,7 @@ from singer_sdk.singerlib.json import serialize_json
 
 from appcrm.errors import AppcrmError, SettingsError
 from appcrm.logs import hush_libraries
+from appcrm.setting_names import near_misses, unknown_names
 from appcrm.settings import ApiSettings, from_environment
 from appcrm.text import printable
 from appcrm.version import VERSION
@@ -32,6 +35,7 @@ from target_appcrm.settings import TargetSettings, settings_schema
 from target_appcrm.sinks import ContactsSink
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from types import FrameType
 
     import click
@@ -40,6 +44,22 @@ if TYPE_CHECKING:
 
     from target_appcrm.match.keys import MatchKey
     from target_appcrm.report.open_rejects import OpenReject
+
+
+IDLE_SETTINGS = frozenset({"add_record_metadata", "batch_size_rows", "batch_wait_limit_seconds"})
+"""What the SDK gives every target, and this one has no use for."""
+NOISE = ("Skipping parse of env var settings...", "Parsing env var for settings config...")
+"""What the SDK tells in every run and nobody needs."""
+
+
+def _properties_of(definition: object) -> Collection[str]:
+    """Return the settings that one of the SDK's lists of settings defines."""
+    properties = definition.get("properties") if isinstance(definition, dict) else None
+    return properties.keys() if isinstance(properties, dict) else ()
+
+
+def _is_worth_telling(record: logging.LogRecord) -> bool:
+    return record.msg not in NOISE
 
 
 def as_refusal(error: Exception) -> Unwritable:
@@ -69,8 +89,8 @@ class TargetAppcrm(Target):
     def __init__(self, **options: Any) -> None:  # noqa: ANN401  the SDK's own
         self._signal: int | None = None
         self._load: Load | None = None
-        hush_libraries()
         super().__init__(**options)
+        self.metrics_logger.setLevel(logging.WARNING)
         self.max_parallelism = 1
         self._streams: dict[tuple[str, str], StreamSchema] = {}
         self._retried: OpenReject | None = None
@@ -114,23 +134,33 @@ class TargetAppcrm(Target):
         return from_environment(parse_environment_config, properties, cls._env_var_prefix)
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
-        """Check the settings in our own words: the SDK's messages repeat the values, secrets included."""
-        try:
-            ApiSettings.from_config(self.config, user_agent=self.name)
-            TargetSettings.from_config(self.config)
-            if not isinstance(self.config.get("stream_maps") or {}, dict):
-                raise SettingsError("stream_maps must be an object")
-        except AppcrmError as error:
-            if raise_errors:
-                raise
-            return [str(error)]
-        known = self.config_jsonschema["properties"]
-        unknown = sorted(name for name in self.config if name not in known)
-        if unknown:
+        """Check the settings in our own words: the SDK's messages repeat the values, secrets included.
+
+        Raises:
+            SettingsError: one that cannot work, or a name that nobody knows.
+        """
+        known = self.config_jsonschema["properties"].keys()
+        sdk_names = {name for each in vars(capabilities).values() for name in _properties_of(each)}
+        errors = [
+            *unknown_names(self.config, known | sdk_names, self.name),
+            *near_misses(os.environ, known | sdk_names, self._env_var_prefix),
+        ]
+        if not errors:
+            try:
+                ApiSettings.from_config(self.config, user_agent=self.name)
+                TargetSettings.from_config(self.config)
+                if not isinstance(self.config.get("stream_maps") or {}, dict):
+                    raise SettingsError("stream_maps must be an object")
+            except AppcrmError as error:
+                errors = [str(error)]
+        if errors and raise_errors:
+            raise SettingsError("; ".join(dict.fromkeys(errors)))
+        idle = sorted((self.config.keys() & sdk_names) - known) + sorted(self.config.keys() & IDLE_SETTINGS)
+        if idle:
             self.logger.warning(
-                "Settings that this target does not know, so they do nothing: %s", ", ".join(unknown)
+                "Settings of the Singer SDK that do nothing in this target: %s", ", ".join(idle)
             )
-        return []
+        return errors
 
     # Messages
 
@@ -331,6 +361,9 @@ class TargetAppcrm(Target):
             cls.print_about(about_format)
             return
         made: list[TargetAppcrm] = []
+        logging.raiseExceptions = False  # a log line that cannot be written must not become a traceback
+        cls.logger.addFilter(_is_worth_telling)
+        hush_libraries()
 
         def run() -> None:
             target = cls(

@@ -196,7 +196,7 @@ def test_a_setting_that_cannot_work_is_named_in_the_last_line(crm, run, person, 
     assert crm.contacts() == []
 
 
-def test_only_a_setting_that_nobody_knows_is_said_to_do_nothing(crm, run, person, singer):
+def test_a_name_of_the_sdk_that_does_nothing_here_is_a_warning(crm, run, person, singer):
     ran = run(
         crm,
         singer(person(1)),
@@ -204,10 +204,18 @@ def test_only_a_setting_that_nobody_knows_is_said_to_do_nothing(crm, run, person
         add_record_metadata=False,
         flattening_enabled=False,
         stream_maps={"contacts": {"city": "'Recife'"}},
-        max_reject=3,
     )
     assert ran.code == 0
-    assert "do nothing: max_reject\n" in ran.errors
+    assert "do nothing in this target: add_record_metadata\n" in ran.errors
+
+
+@pytest.mark.parametrize(("name", "meant"), [("dryrun", "dry_run"), ("max_reject", "max_rejects")])
+def test_a_setting_that_nobody_knows_stops_the_run_and_names_the_nearest(
+    crm, run, person, singer, name, meant
+):
+    ran = run(crm, singer(person(1)), **{name: True})
+    assert (ran.code, sum(ran.requests.values())) == (1, 0)
+    assert f"did you mean {meant}?" in last_line(ran)
 
 
 def test_a_wrong_token_is_never_shown(crm, run, person, singer):
