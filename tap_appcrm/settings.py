@@ -111,7 +111,16 @@ def config_schema() -> dict[str, Any]:
     )
 
 
-STREAM_ORDER = ("contacts", "contact_associations")
+STREAM_ORDER = (
+    "contacts",
+    "contact_associations",
+    "companies",
+    "deals",
+    "activities",
+    "users",
+    "sources",
+    "pipeline_stages",
+)
 """Contacts first: associations are read of the contacts that the run emits."""
 
 USER_AGENT = f"tap-appcrm/{VERSION}"
@@ -197,6 +206,13 @@ class TapSettings(msgspec.Struct, frozen=True):
             receipt_path=value("receipt_path"),
             activates_versions=value("emit_activate_version_messages"),
             concurrency=value("concurrency"),
+        )
+
+    @property
+    def of_everything(self) -> TapSettings:
+        """The same without what narrows contacts: a neighbour is read whole, so that every id finds its row."""
+        return msgspec.structs.replace(
+            self, start_date=None, query=None, search_fields=None, search_match=None
         )
 
     @property

@@ -1,8 +1,9 @@
-"""The two streams: what the SDK asks of them, around the reading that does the work."""
+"""The streams: what the SDK asks of them, around the reading that does the work."""
 
 from __future__ import annotations
 
 import logging
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import Stream, metrics
@@ -12,16 +13,18 @@ from singer_sdk.singerlib import ActivateVersionMessage
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 
 from appcrm.contact import CUSTOM_FIELD_PREFIX, SCALAR_FIELDS, TIMESTAMP_FIELDS
+from appcrm.errors import Forbidden
 from tap_appcrm.output.stream_sync import DELETED_AT, StreamSync
 from tap_appcrm.replication.deferred_associations import DeferredAssociations, FinishedRead
 from tap_appcrm.replication.read_context import ReadContext, Rows
 from tap_appcrm.replication.replication import Replication
-from tap_appcrm.source.list_source import CONTACTS, ListSource, carries
+from tap_appcrm.replication.small_list import SmallList
+from tap_appcrm.source.list_source import CONTACTS, ListSource, Resource, carries
 from tap_appcrm.source.records import MISFITS, RecordMaker, with_misfits
 from tap_appcrm.state import StreamState
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator, Mapping
 
     from singer_sdk.helpers import types
     from singer_sdk.singerlib.encoding.base import GenericSingerWriter
@@ -38,7 +41,7 @@ PLAIN_COLUMNS = frozenset({"id", *SCALAR_FIELDS, *TIMESTAMP_FIELDS})
 class AppcrmStream(Stream):
     """A stream whose records come from a reading of contacts."""
 
-    replication_key = "updated_at"
+    replication_key: str | None = "updated_at"
     key_columns: ClassVar[dict[str, str]] = {}
     """Property to column of the API's row, where they differ."""
 
@@ -280,3 +283,104 @@ class ContactAssociationsStream(AppcrmStream):
                 yield part
                 part = []
         yield part
+
+
+class NeighbourStream(AppcrmStream):
+    """What the ids of a contact mean: read by the same walk, without what narrows contacts."""
+
+    primary_keys = ("id",)
+    selected_by_default = False
+    resource: ClassVar[Resource]
+
+    def make_reading(self) -> Replication:
+        """Return what reads this stream, from where its state stands."""
+        settings = self.tap.settings.of_everything
+        context = ReadContext(self.name, self.make_source(), settings.page_size)
+        state = StreamState.parse(self.name, self.stream_state)
+        return self.reading_class(context, settings, state, full_table=self.is_full_table)
+
+    reading_class: ClassVar[type[Replication]] = Replication
+
+    def make_source(self) -> ListSource:
+        """Read every field."""
+        return ListSource(
+            self.tap.client, self.tap.settings.of_everything, self.tap.workers, resource=self.resource
+        )
+
+    def _sync_records(
+        self, context: types.Context | None = None, *, write_messages: bool = True
+    ) -> Generator[Record, Any, Any]:
+        """Write RECORD and STATE messages; where the token may not see the stream, the others are read all the same."""
+        try:
+            yield from super()._sync_records(context, write_messages=write_messages)
+        except Forbidden as error:
+            self.tap.note_failure(
+                f"stream {self.name} was not read: {error}. Grant it, or deselect the stream"
+            )
+
+
+class CompaniesStream(NeighbourStream):
+    """Companies."""
+
+    name = "companies"
+    resource = Resource("companies", ("id", "name", "user_id", "updated_at"))
+
+
+class DealsStream(NeighbourStream):
+    """Deals."""
+
+    name = "deals"
+    resource = Resource("deals", ("id", "name", "user_id", "updated_at"))
+
+
+class ActivitiesStream(NeighbourStream):
+    """Activities."""
+
+    name = "activities"
+    resource = Resource("activities", ("id", "title", "user_id", "updated_at"))
+
+
+class LookupStream(NeighbourStream):
+    """A small list that is read whole in each run."""
+
+    replication_key = None
+    forced_replication_method = REPLICATION_FULL_TABLE
+    reading_class = SmallList
+
+    @property
+    def is_full_table(self) -> bool:
+        """Always: there is nothing to go on from."""
+        return True
+
+
+class UsersStream(LookupStream):
+    """Users, who own contacts."""
+
+    name = "users"
+    resource = Resource("users", ("id",))
+
+
+class SourcesStream(LookupStream):
+    """Sources, which contacts came from."""
+
+    name = "sources"
+    resource = Resource("sources", ("id",))
+
+
+class PipelineStagesStream(LookupStream):
+    """Stages of pipelines, in which deals stand."""
+
+    name = "pipeline_stages"
+    resource = Resource("pipeline-stages", ("id",))
+
+
+NEIGHBOURS: Mapping[str, type[NeighbourStream]] = MappingProxyType(
+    {
+        "companies": CompaniesStream,
+        "deals": DealsStream,
+        "activities": ActivitiesStream,
+        "users": UsersStream,
+        "sources": SourcesStream,
+        "pipeline_stages": PipelineStagesStream,
+    }
+)

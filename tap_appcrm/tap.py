@@ -35,7 +35,7 @@ from tap_appcrm.replication.inline_associations import InlineAssociations
 from tap_appcrm.settings import STREAM_ORDER, TapSettings, api_settings, config_schema, setting_error
 from tap_appcrm.source.thread_pool import Stop, Terminated, Workers
 from tap_appcrm.state import bookmarks_of
-from tap_appcrm.streams import AppcrmStream, ContactAssociationsStream, ContactsStream
+from tap_appcrm.streams import NEIGHBOURS, AppcrmStream, ContactAssociationsStream, ContactsStream
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -49,6 +49,10 @@ if TYPE_CHECKING:
 
 TEST_TRIES = 3
 LOG_CONFIG_VARIABLE = "SINGER_SDK_LOG_CONFIG"
+
+
+class StreamsFailed(AppcrmError):
+    """Streams that the token may not see, beside others that were read."""
 
 
 class TapAppcrm(Tap):
@@ -76,6 +80,8 @@ class TapAppcrm(Tap):
         self.signal_number: int | None = None
         """The signal that asked the run to end."""
         self.receipts: list[Receipt] = []
+        self.failures: list[str] = []
+        """What is to be said at the end of streams that could not be read while others were."""
         self.given_schemas = schemas_of(catalog)
         """Stream to the schema of the given catalog as it stands there: the SDK's own copy knows fewer keywords."""
         super().__init__(catalog=catalog, **options)
@@ -158,6 +164,7 @@ class TapAppcrm(Tap):
         return [
             ContactsStream(self, contacts),
             ContactAssociationsStream(self, load_schema("contact_associations")),
+            *(make(self, load_schema(name)) for name, make in NEIGHBOURS.items()),
         ]
 
     def setup_mapper(self) -> None:
@@ -227,6 +234,10 @@ class TapAppcrm(Tap):
         """
         super().load_state({**state, "bookmarks": bookmarks_of(state, STREAM_ORDER)})
 
+    def note_failure(self, sentence: str) -> None:
+        """Remember that a stream could not be read, and go on with the others."""
+        self.failures.append(sentence)
+
     def write_receipts(self, closed: Receipt | None = None) -> None:
         """Write what is known of each stream so far, where a setting says to.
 
@@ -280,12 +291,15 @@ class TapAppcrm(Tap):
         """Read the selected streams, one after another.
 
         Raises:
+            StreamsFailed: the token may not see some of them; the others were read.
             Terminated: a signal asked the run to end; where output was gone before the state was written, the error
                 that showed it is its cause.
         """
         try:
             self.sync_all()
             sys.stdout.flush()
+            if self.failures:
+                raise StreamsFailed("; ".join(self.failures))
         except OSError as error:
             # Whoever stops a pipeline stops the loader too, so its end of the pipe may be gone first.
             if self.signal_number is None:

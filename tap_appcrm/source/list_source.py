@@ -204,14 +204,14 @@ class ListSource:
 
     def _list(self, query: ListQuery, number: int, *, probing: bool = False) -> Page[Row]:
         if not probing:
-            return self._client.list_contacts(query, number)
+            return self._client.list_page(self._resource.name, query, number)
         try:
-            return self._client.list_contacts(query, number, max_tries=TRIES_BEFORE_REFUSED)
+            return self._client.list_page(self._resource.name, query, number, max_tries=TRIES_BEFORE_REFUSED)
         except ServerFault:
             raise
         except RetriableError:
             # Only the server's own failure may be a refusal; a bad line deserves all its tries.
-            return self._client.list_contacts(query, number)
+            return self._client.list_page(self._resource.name, query, number)
 
     # Ids, trash, single rows
 
@@ -222,7 +222,7 @@ class ListSource:
     def _id_page(self, number: int) -> SourcePage:
         query = msgspec.structs.replace(self._query, order=BY_ID, select=self._id_select)
         if self._is_id_select_tried or not query.select:
-            page = self._client.list_contacts(query, number)
+            page = self._client.list_page(self._resource.name, query, number)
         else:
             page, is_taken = self._try_select(query, number, probing=False)
             self._is_id_select_tried = True
@@ -240,16 +240,18 @@ class ListSource:
 
     def _trash(self, query: ListQuery, number: int) -> Page[Row]:
         try:
-            return self._client.list_trashed_contacts(query, number, max_tries=TRIES_BEFORE_REFUSED)
+            return self._client.list_page(
+                self._resource.name, query, number, trashed=True, max_tries=TRIES_BEFORE_REFUSED
+            )
         except ServerFault:
             raise
         except RetriableError:
-            return self._client.list_trashed_contacts(query, number)
+            return self._client.list_page(self._resource.name, query, number, trashed=True)
 
     def one(self, row_id: int) -> Row | None:
         """Read one row; None for 404."""
         try:
-            return self._client.retrieve_contact(row_id)
+            return self._client.retrieve(self._resource.name, row_id)
         except NotFound:
             return None
 

@@ -63,13 +63,14 @@ def run(config, *, catalog=None, state=None, fails=()):
     )
 
 
-def written_by(make_tap, *, fails=()):
+def written_by(make_tap, *, fails=(), command=False):
     """Run the tap that a call makes, and return what it wrote."""
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     error = None
     with redirect_stdout(out):
         try:
-            make_tap().sync_all()
+            tap = make_tap()
+            tap.run() if command else tap.sync_all()
         except fails as raised:
             error = raised
         out.flush()
