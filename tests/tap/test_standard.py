@@ -5,6 +5,7 @@ from running import choose, discover
 from singer_sdk.testing import SuiteConfig, get_tap_test_class
 
 from appcrm_sandbox.testing import start
+from tap_appcrm.settings import STREAM_ORDER
 from tap_appcrm.tap import TapAppcrm
 
 CONFIG = {
@@ -32,5 +33,5 @@ TestStandard = get_tap_test_class(
     config=CONFIG,
     suite_config=SuiteConfig(max_records_limit=None),
     parse_env_config=False,
-    catalog=choose(discover(CONFIG), "contacts", "contact_associations"),
+    catalog=choose(discover(CONFIG), *STREAM_ORDER),
 )
