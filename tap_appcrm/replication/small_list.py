@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from tap_appcrm.replication.read_context import IncompleteRead, Rows
 from tap_appcrm.replication.replication import Replication
-from tap_appcrm.replication.shrink import shrunk_too_much
 from tap_appcrm.source.page import BY_ID
 
 if TYPE_CHECKING:
@@ -41,12 +40,11 @@ class SmallList(Replication):
                 f"stream {self.context.stream}: {len(rows)} rows were read and the CRM counts {self.context.total}, "
                 f"{ROUNDS} times; nothing was marked as gone. Run again when fewer people change the list"
             )
-        before, limit = self.state.proven_total, self._settings.max_shrink
-        if before is not None and limit.is_passed(before, len(rows)):
-            raise shrunk_too_much(self.context.stream, before, len(rows), limit)
+        self._size.check(len(rows))
         self.context.seen.update(rows)
         yield Rows(list(rows.values()), list(rows), [None] * len(rows))
-        self.state.proven_total = len(rows)
+        self.state.scope = self.scope
+        self._size.note(len(rows))
 
     def _is_whole(self, rows: dict[int, Row]) -> bool:
         return self.context.total is None or len(rows) == self.context.total
