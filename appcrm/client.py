@@ -47,6 +47,7 @@ class ListQuery(msgspec.Struct, frozen=True):
         query: search text, passed on as ``q``.
         search_fields: such as ``email:like;phones.number:=``.
         search_match: ``and`` or ``or``.
+        filters: parameters of the screen's own grammar, ``filters[…]``, which must be proven where they are used.
     """
 
     order: str = "id"
@@ -56,6 +57,7 @@ class ListQuery(msgspec.Struct, frozen=True):
     query: str | None = None
     search_fields: str | None = None
     search_match: str | None = None
+    filters: tuple[tuple[str, str], ...] = ()
 
     def parameters(self, page: int) -> dict[str, str | int]:
         """Return the query parameters of one page."""
@@ -69,7 +71,7 @@ class ListQuery(msgspec.Struct, frozen=True):
             "search_fields": self.search_fields,
             "search_match": self.search_match,
         }
-        return {name: value for name, value in wanted.items() if value is not None}
+        return {name: value for name, value in wanted.items() if value is not None} | dict(self.filters)
 
 
 class Client:

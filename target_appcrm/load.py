@@ -141,7 +141,7 @@ class Load:
         self.log = DecisionLog(settings, self.summary, self._receipts, self._rejects, self.open_rejects)
         self._workers = Workers(api.concurrency)
         self._index = ContactIndex(settings.key_fields)
-        lookups = Lookups(self.client, settings, self._workers, self._index)
+        lookups = Lookups(self.client, settings, self._workers, self._index, lambda: self.client.abilities)
         limits = {"create": settings.max_creates, "update": settings.max_updates}
         self.ctx = WriteContext(
             client=self.client,

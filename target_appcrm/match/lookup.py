@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from appcrm.abilities import Abilities
 from appcrm.errors import Forbidden, ServerFault
-from target_appcrm.match.costs import VALUES_PER_SEARCH, Costs, is_paging_cheaper, is_size_worth_asking
+from target_appcrm.match.costs import Costs, is_paging_cheaper, is_size_worth_asking
 from target_appcrm.match.fetching import Fetches
 from target_appcrm.match.full_scan import WholeCrm
 from target_appcrm.match.keys import EMAIL, ID, PHONE, MatchKey
 from target_appcrm.match.lookup_result import Found, Witnesses
-from target_appcrm.match.search import FEWEST_FOR_IN, Searches
+from target_appcrm.match.search import Searches
+from target_appcrm.match.ways import VALUES_PER_REQUEST, VALUES_PER_SEARCH, Way, fits, is_searchable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from appcrm.client import Client
     from target_appcrm.match.cache import ContactIndex
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     Keys = tuple[MatchKey, ...]
 
 RECORDS_AT_ONCE = 10 * VALUES_PER_SEARCH
+FEWEST_TOGETHER = 3
+FEW_PAGES = 10
+"""So many are read without a second thought."""
 RECORDS_WHERE_DEAR = 60
 """A request each takes 40 seconds at 90 a minute."""
 
@@ -38,6 +43,7 @@ class Lookups:
 
     Args:
         index: filled when the CRM is paged through, or holding what a dry run planned.
+        abilities: what the CRM can do, as far as it is known by now; what is not known is tried.
     """
 
     def __init__(
@@ -46,6 +52,7 @@ class Lookups:
         settings: TargetSettings,
         workers: Workers,
         index: ContactIndex,
+        abilities: Callable[[], Abilities] = Abilities,
     ) -> None:
         self._settings = settings
         self._workers = workers
@@ -55,7 +62,7 @@ class Lookups:
         witnesses = Witnesses(settings.key_fields)
         fetches = Fetches(client, settings.custom_names)
         self._crm = WholeCrm(fetches, settings, workers, index, witnesses)
-        self._searches = Searches(fetches, workers, self._crm, witnesses)
+        self._searches = Searches(fetches, workers, self._crm, witnesses, abilities)
 
     # What others need
 
@@ -83,7 +90,7 @@ class Lookups:
                 found.add(self._find_field(field, list(wanted.values()), include=with_associations))
         doubtful = [keys for keys in pending if self._is_absence_doubtful(keys) and not found.of(keys)]
         if doubtful:
-            found.add(self._find_closely(doubtful))
+            found.add(self._find_closely(doubtful, include=with_associations))
         return found
 
     def look_ahead(self, keysets: Iterable[Keys]) -> None:
@@ -106,7 +113,7 @@ class Lookups:
 
     def find_taken(self, keys: Keys) -> dict[int, Contact]:
         """Search the contact that holds what the CRM refused as taken."""
-        return {contact["id"]: contact for key in keys for contact in self._searches.taken(key)}
+        return self.find_again(keys)
 
     @property
     def records_at_once(self) -> int:
@@ -116,7 +123,7 @@ class Lookups:
         """
         if self._crm.is_all_here:
             return 1
-        is_dear = self._searches.takes_in(self._fields[0]) is False and not self._crm.is_complete
+        is_dear = self._searches.way(self._fields[0]) is Way.SINGLE and not self._crm.is_complete
         return RECORDS_WHERE_DEAR if is_dear else RECORDS_AT_ONCE
 
     def total(self) -> int | None:
@@ -139,31 +146,41 @@ class Lookups:
         """Note that a contact is gone."""
         self._crm.forget(contact_id)
 
-    # Search or page
+    # Search, filter or page
 
     def _find_field(self, field: str, keys: list[MatchKey], *, include: bool) -> list[Contact]:
         if self._crm.is_complete:
             return self._from_index(keys)
-        if is_size_worth_asking(self._costs(field, keys)) and self._is_all_worth_reading(
-            field, keys, include=include
+        is_size_needed = is_size_worth_asking(self._costs(field, keys))
+        if self._is_all_needed(field, keys) or (
+            is_size_needed and self._is_all_worth_reading(field, keys, include=include)
         ):
             return self._read_then_find(keys, include=include)
-        together = [key for key in keys if "," not in key.shown]
-        while len(together) >= FEWEST_FOR_IN and self._searches.takes_in(field) is not False:
+        while (way := self._searches.way(field)) is not Way.SINGLE:
+            together = [key for key in keys if fits(way, field, key.shown)]
+            if len(together) < FEWEST_TOGETHER and self._can_be_searched(field, keys):
+                break
             contacts = self._searches.many(field, together, include=include)
             if contacts is not None:
-                alone = [key for key in keys if "," in key.shown]
-                contacts += self._searches.each(alone, include=include)
+                contacts += self._searches.each(key for key in keys if not fits(way, field, key.shown))
                 return self._with_plans(contacts, keys)
-            if self._is_all_worth_reading(field, keys, include=include):
+            if self._is_all_needed(field, keys) or self._is_all_worth_reading(field, keys, include=include):
                 return self._read_then_find(keys, include=include)
         try:
-            return self._with_plans(self._searches.each(keys, include=include), keys)
+            return self._with_plans(self._searches.each(keys), keys)
         except (Forbidden, ServerFault):
             if field in (EMAIL, ID):
                 raise
             logger.warning("The CRM cannot be searched by %s, so all of its contacts are read once", field)
             return self._read_then_find(keys, include=include)
+
+    @staticmethod
+    def _can_be_searched(field: str, keys: list[MatchKey]) -> bool:
+        return all(is_searchable(field, key.shown) for key in keys)
+
+    def _is_all_needed(self, field: str, keys: list[MatchKey]) -> bool:
+        """Whether a key cannot be carried by the search, and filters cannot find it either."""
+        return self._searches.way(field) is not Way.FILTERS and not self._can_be_searched(field, keys)
 
     def _is_all_worth_reading(self, field: str, keys: list[MatchKey], *, include: bool) -> bool:
         self._crm.page_one(include=include)
@@ -173,9 +190,8 @@ class Lookups:
         return Costs(
             keys=len(keys),
             searched=self._searches.sent,
-            takes_in=self._searches.takes_in(field),
+            per_request=VALUES_PER_REQUEST[self._searches.way(field)],
             pages=self._crm.pages_left,
-            most_values=self._searches.most_values(field),
         )
 
     def _read_then_find(self, keys: list[MatchKey], *, include: bool) -> list[Contact]:
@@ -195,15 +211,18 @@ class Lookups:
     # Absence that would double a contact if it were wrong
 
     def _is_absence_doubtful(self, keys: Keys) -> bool:
-        """Whether a contact may be there although no key found it, and nothing unique would stop a second one."""
-        if any(key.field == EMAIL for key in keys):
-            return False
+        """Whether a contact may be there although no key found it: phones are written in many ways."""
         if self._crm.is_complete:
-            return not self._crm.is_proven
+            return not self._crm.is_proven and all(key.field != EMAIL for key in keys)
         return any(key.field == PHONE for key in keys)
 
-    def _find_closely(self, keysets: list[Keys]) -> list[Contact]:
+    def _find_closely(self, keysets: list[Keys], *, include: bool) -> list[Contact]:
         """Look for phones however the CRM writes them, and again for what an unproven index does not hold."""
         keys = list({key.token: key for keys in keysets for key in keys}.values())
-        found = self._workers.map(self._searches.closely, keys)
+        phones = [key for key in keys if key.field == PHONE]
+        if phones and not self._crm.is_complete:
+            self._crm.page_one(include=include)
+            if (self._crm.pages_left or 0) <= max(FEW_PAGES, len(phones)):
+                return self._read_then_find(phones, include=include)
+        found = self._workers.map(self._searches.closely, phones or keys)
         return self._with_plans([contact for some in found for contact in some], keys)

@@ -74,9 +74,13 @@ class Witnesses:
         for contact in contacts:
             for field in empty:
                 for value, shown in key_values(field, contact):
-                    if "," not in shown:
+                    if "," not in shown and ":" not in shown:
                         self._shown[field].setdefault(value, shown)
 
     def beside(self, field: str, values: Collection[str]) -> tuple[str, str] | None:
         """Return a value, as compared and as written, that is none of those that are searched; None if all are."""
-        return next((pair for pair in self._shown[field].items() if pair[0] not in values), None)
+        plain = {value.strip().casefold() for value in values}
+        return next(
+            (pair for pair in self._shown[field].items() if plain.isdisjoint((pair[0], pair[1].casefold()))),
+            None,
+        )

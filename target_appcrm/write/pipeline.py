@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from target_appcrm.attempt import read_or_reason
 from target_appcrm.errors import Stopping, Unwritable
-from target_appcrm.match.costs import VALUES_PER_SEARCH
+from target_appcrm.match.ways import VALUES_PER_SEARCH
 from target_appcrm.read.change import key_of, read_change, unknown_fields_warning
 from target_appcrm.read.stream_schema import CONTACTS
 from target_appcrm.state import SECONDS_BETWEEN_STATES
