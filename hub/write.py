@@ -20,6 +20,8 @@ import yaml
 ROOT = Path(__file__).parents[1]
 MELTANO_FILE = ROOT / "meltano.yml"
 REQUIRED_GROUP = [["api_url", "auth_token"]]
+BESIDE_THE_PROJECT = "../appcrm-connectors"
+"""As long as no index has the package: a clone beside the project. A wheel's path or a version is as good."""
 
 
 class Connector(NamedTuple):
@@ -112,7 +114,7 @@ def definition(connector: Connector, told: dict[str, Any]) -> dict[str, Any]:
         "variant": "appcrm-connectors",
         "label": "AppCRM",
         "description": connector.description,
-        "pip_url": "appcrm-connectors",
+        "pip_url": BESIDE_THE_PROJECT,
         "executable": connector.name,
         "maintenance_status": "active",
         "keywords": ["meltano_sdk", "crm", "concord-crm"],

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import jsonschema
@@ -15,17 +13,6 @@ from meltano_command import own_environment, run_meltano
 ROOT = Path(__file__).parents[2]
 PROJECT = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
 PLUGINS = {plugin["name"]: plugin for kind in PROJECT["plugins"].values() for plugin in kind}
-
-
-def test_meltano_yml_and_the_hub_files_say_what_the_connectors_say():
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "hub" / "write.py"), "--check"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("name", ["tap-appcrm", "target-appcrm"])

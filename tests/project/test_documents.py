@@ -86,6 +86,17 @@ def test_the_shared_table_holds_exactly_the_shared_settings():
     assert set(table("shared")) == set(SETTINGS_SCHEMA)
 
 
+def test_meltano_yml_and_the_hub_files_say_what_the_connectors_say():
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "hub" / "write.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_every_make_command_in_the_documents_exists():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     named = {
