@@ -55,6 +55,12 @@ class StreamSync:
         self._writes = writes
         self.writer = RecordWriter(stream, writes=writes)
         self.maker = stream.make_maker()
+        if (
+            stream.tap.settings.detect_deletes
+            and DELETED_AT in stream.schema["properties"]
+            and DELETED_AT not in self.maker.names
+        ):
+            raise SettingsError(f"detect_deletes needs {DELETED_AT} selected in the catalog of {stream.name}")
         self.companion: InlineAssociations | None = None
         self.receipt = Receipt(
             stream.name, reading.mode, started_at=now_text(), bookmark_before=reading.bookmark_before
@@ -103,8 +109,6 @@ class StreamSync:
 
     def _rows(self, step: Rows | Gone) -> Iterator[list[Row]]:
         if isinstance(step, Gone):
-            if DELETED_AT not in self.maker.names:
-                raise SettingsError(f"detect_deletes needs {DELETED_AT} selected in the catalog")
             moment = now_text()
             yield [{"id": contact_id, DELETED_AT: moment} for contact_id in step.ids]
             return
