@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import msgspec
 
 from appcrm.client import MAX_PAGE_SIZE
 from appcrm.contact import canonical_timestamp
 from appcrm.errors import SettingsError
-from appcrm.settings import REQUIRED_SETTINGS, SETTINGS_SCHEMA, ApiSettings
+from appcrm.settings import REQUIRED_SETTINGS, SETTINGS_SCHEMA, ApiSettings, account_of
 from appcrm.version import VERSION
 from tap_appcrm.replication.shrink import ShrinkLimit
 from tap_appcrm.state import Scope
@@ -202,7 +201,7 @@ class TapSettings(msgspec.Struct, frozen=True):
             sample_pages=value("custom_fields_sample_pages"),
             detect_deletes=value("detect_deletes"),
             max_shrink=max_shrink,
-            account=account_of(config.get("api_url")),
+            account=account_of(str(config.get("api_url") or "").strip().rstrip("/")),
             receipt_path=value("receipt_path"),
             activates_versions=value("emit_activate_version_messages"),
             concurrency=value("concurrency"),
@@ -219,12 +218,6 @@ class TapSettings(msgspec.Struct, frozen=True):
     def scope(self) -> Scope:
         """Whose contacts are read, and which of them."""
         return Scope(self.account, self.query, self.search_fields, self.search_match, self.start_date)
-
-
-def account_of(api_url: object) -> str:
-    """Return what tells one account from another: the address with its host in lower case, port and path."""
-    parts = urlsplit(str(api_url or "").strip().rstrip("/"))
-    return parts._replace(scheme=parts.scheme.lower(), netloc=parts.netloc.lower()).geturl()
 
 
 def schema_mistakes(schema: object, path: str) -> Iterator[str]:

@@ -100,7 +100,13 @@ class AppcrmStream(Stream):
         """Return what reads this stream, from where its state stands."""
         state = StreamState.parse(self.name, self.stream_state)
         context = ReadContext(self.name, self.make_source(), self.tap.settings.page_size)
-        return Replication(context, self.tap.settings, state, full_table=self.is_full_table)
+        return Replication(
+            context,
+            self.tap.settings,
+            state,
+            full_table=self.is_full_table,
+            tells_deletes=DELETED_AT in self.schema["properties"],
+        )
 
     def make_source(self) -> ListSource:
         """Return where the stream reads from."""

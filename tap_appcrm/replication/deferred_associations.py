@@ -70,7 +70,7 @@ class DeferredAssociations(Replication):
         *,
         full_table: bool,
     ) -> None:
-        super().__init__(context, settings, state, full_table=full_table)
+        super().__init__(context, settings, state, full_table=full_table, tells_deletes=False)
         self._finished = finished
         self._page_size = settings.page_size
 

@@ -56,6 +56,7 @@ class InlineAssociations:
             self._stream.tap.settings,
             self._state,
             full_table=self._stream.is_full_table,
+            tells_deletes=False,
         )
         self._stream.begin_version(mirrored)
         self._sync = StreamSync(self._stream, mirrored, writes=True)

@@ -9,16 +9,6 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from appcrm.contact import format_timestamp, parse_timestamp
-from appcrm.errors import (
-    BadRequest,
-    CsrfRejected,
-    FatalError,
-    Forbidden,
-    InvalidRecord,
-    RateLimited,
-    ServerFault,
-    Unauthenticated,
-)
 from tap_appcrm.replication.backfill import (
     Checkpoint,
     begin,
@@ -28,11 +18,12 @@ from tap_appcrm.replication.backfill import (
     store_progress,
     take_over,
 )
+from tap_appcrm.replication.change_order import ChangeOrder
 from tap_appcrm.replication.closing import Closing
 from tap_appcrm.replication.deletes import DeleteDetection, Gone
 from tap_appcrm.replication.id_set import IdSet
 from tap_appcrm.replication.incremental import Changes, NotSorted, bookmark_of, days_ahead, read_changes
-from tap_appcrm.replication.read_context import FilterRefused, ReadContext, Rows
+from tap_appcrm.replication.read_context import ReadContext, Rows
 from tap_appcrm.replication.scope import begun_anew, why_anew
 from tap_appcrm.replication.shrink import SizeCheck
 from tap_appcrm.source.page import BY_CHANGE, NEWEST_FIRST
@@ -48,7 +39,6 @@ INCREMENTAL = "incremental"
 BACKFILL = "backfill"
 FULL_TABLE = "full_table"
 
-ASK_AGAIN_AFTER = timedelta(days=7)
 PAGES_WORTH_A_PROBE = 20
 
 logger = logging.getLogger("tap-appcrm")
@@ -64,6 +54,7 @@ class Replication:
         settings: of the tap.
         state: of the stream, from the last run; brought up to date by ``save`` and at the end.
         full_table: whether everything is read although there is a bookmark.
+        tells_deletes: whether the stream can hold tombstones.
         now: the local time, in UTC.
         chance: for choices that must not be the same in each run.
 
@@ -78,6 +69,7 @@ class Replication:
         state: StreamState,
         *,
         full_table: bool = False,
+        tells_deletes: bool = True,
         now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
         chance: random.Random | None = None,
     ) -> None:
@@ -86,6 +78,7 @@ class Replication:
         self._now = now
         self._chance = chance or random.Random()  # noqa: S311  not for secrets
         self._is_full_table = full_table
+        self._detects_deletes = settings.detect_deletes and tells_deletes
         self.scope = replace(settings.scope, start_date=None) if full_table else settings.scope
         check_account(context.stream, state, settings.account)
         self.bookmark_before = state.bookmark
@@ -97,14 +90,14 @@ class Replication:
             self.state,
             settings.max_shrink,
             knows_all=self.mode != BACKFILL,
-            compares=self.mode != INCREMENTAL or settings.detect_deletes,
+            compares=self.mode != INCREMENTAL or self._detects_deletes,
         )
         self._closing = Closing(context, self._cutoff, settings.max_shrink)
         self._listed: IdSet | None = None
         """Every row in the CRM, where the read saw them all."""
         self.table_version: int | None = None
         self._position: Backfill | None = None
-        self._refused_because: str | None = None
+        self._order = ChangeOrder(context, self.state, now)
 
     # What the state says
 
@@ -119,7 +112,7 @@ class Replication:
             store_progress(self.context, self._position)
             self.state.backfill = self._position
             self.state.scope = self.scope
-        if self._settings.detect_deletes and self.mode == BACKFILL and self.state.known_ids is None:
+        if self._detects_deletes and self.mode == BACKFILL and self.state.known_ids is None:
             self.state.known_ids = IdSet()
         if self.state.known_ids is not None:
             self.state.known_ids.update(self.context.seen)
@@ -149,7 +142,7 @@ class Replication:
         if self._listed is not None:
             self._size.check(len(self._listed))
             self._size.note(len(self._listed))
-        if self._settings.detect_deletes:
+        if self._detects_deletes:
             yield from self._deletes(bookmark)
         self.state.backfill = self._position = None
         self.state.scope = self.scope
@@ -161,12 +154,13 @@ class Replication:
         resumed = self.resumed
         if resumed is not None and resumed.scan_until is not None:
             return (yield from self._scan(resumed))
-        newest = self._newest()
+        newest = self._order.newest()
         if newest is None or not newest.is_sorted(descending=True):
             if newest is not None:
-                self._refuse("its rows come in another order")
+                self._order.refuse("its rows come in another order")
             return (yield from self._scan(None))
         try:
+            newest = self._confirmed_newest(newest)
             if self.mode == INCREMENTAL:
                 self._check_bookmark(newest)
             newest = self._looked_behind(newest)
@@ -176,7 +170,7 @@ class Replication:
             else:
                 changes = yield from self._everything(newest, resumed)
         except NotSorted:
-            self._refuse("its rows come in another order")
+            self._order.refuse("its rows come in another order")
             return (yield from self._scan(None))
         return changes.bookmark
 
@@ -295,51 +289,6 @@ class Replication:
 
     # Where the order by updated_at is refused
 
-    def _newest(self) -> SourcePage | None:
-        """Read the newest page; None where the server refuses the order, now or lately."""
-        refused_until = self.state.order_refused_until
-        if refused_until is not None and refused_until > format_timestamp(self._now()):
-            logger.info("%s: order=updated_at was refused before; reading by id", self.context.stream)
-            return None
-        try:
-            page = self.context.source.page(NEWEST_FIRST, 1, probing=True)
-        except (Unauthenticated, CsrfRejected, RateLimited):
-            raise
-        except (FatalError, ServerFault) as error:
-            self._refuse(f"status {error.status}")
-            return None
-        self.state.order_refused_until = None
-        return self._confirmed_newest(page)
-
-    def _refuse(self, why: str) -> None:
-        self._refused_because = why
-        self.state.order_refused_until = format_timestamp(self._now() + ASK_AGAIN_AFTER)
-
-    def _first_of_scan(self, resumed: Backfill | None) -> SourcePage | None:
-        """Read the first page by id; only where that is answered was it the order that the server refused."""
-        refused_until, self.state.order_refused_until = self.state.order_refused_until, None
-        try:
-            page = first_page(self.context, None) if resumed is None else resumed_page(self.context, resumed)
-            if page is not None and not page.ids:
-                page = first_page(self.context, None)
-        except (BadRequest, Forbidden, InvalidRecord, ServerFault) as error:
-            if self.scope.query or self.scope.search_fields or self.scope.search_match:
-                raise FilterRefused(
-                    f"stream {self.context.stream}: {error}. query, search_fields and search_match are sent along: "
-                    "a field that the CRM cannot search is refused like this"
-                ) from error
-            raise
-        self.state.order_refused_until = refused_until
-        if self._refused_because is not None:
-            logger.warning(
-                "%s: the server refuses order=updated_at (%s): every run reads all rows by id instead, "
-                "and asks again in %d days",
-                self.context.stream,
-                self._refused_because,
-                ASK_AGAIN_AFTER.days,
-            )
-        return page
-
     def _scan(self, resumed: Backfill | None) -> Generator[Step, None, str | None]:
         """Read all rows by id and keep those that changed.
 
@@ -348,7 +297,7 @@ class Replication:
         """
         context = self.context
         since = self._cutoff(self.bookmark_before) if self.mode == INCREMENTAL else self.scope.start_date
-        page = self._first_of_scan(resumed)
+        page = self._order.first_by_id(resumed, self.scope)
         if resumed is not None:
             position = resumed
             take_over(context, position)

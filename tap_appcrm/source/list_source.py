@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -202,16 +203,19 @@ class ListSource:
             # It may be select= that the server does not take: only the page without it can tell.
             return self._list(msgspec.structs.replace(query, select=()), number, probing=probing), False
 
-    def _list(self, query: ListQuery, number: int, *, probing: bool = False) -> Page[Row]:
+    def _list(
+        self, query: ListQuery, number: int, *, probing: bool = False, trashed: bool = False
+    ) -> Page[Row]:
+        list_page = partial(self._client.list_page, self._resource.name, query, number, trashed=trashed)
         if not probing:
-            return self._client.list_page(self._resource.name, query, number)
+            return list_page()
         try:
-            return self._client.list_page(self._resource.name, query, number, max_tries=TRIES_BEFORE_REFUSED)
+            return list_page(max_tries=TRIES_BEFORE_REFUSED)
         except ServerFault:
             raise
         except RetriableError:
             # Only the server's own failure may be a refusal; a bad line deserves all its tries.
-            return self._client.list_page(self._resource.name, query, number)
+            return list_page()
 
     # Ids, trash, single rows
 
@@ -222,7 +226,7 @@ class ListSource:
     def _id_page(self, number: int) -> SourcePage:
         query = msgspec.structs.replace(self._query, order=BY_ID, select=self._id_select)
         if self._is_id_select_tried or not query.select:
-            page = self._client.list_page(self._resource.name, query, number)
+            page = self._list(query, number)
         else:
             page, is_taken = self._try_select(query, number, probing=False)
             self._is_id_select_tried = True
@@ -236,17 +240,9 @@ class ListSource:
     def trash_page(self, number: int) -> SourcePage:
         """Read a page of the trash; a server that does not know it is asked twice at most."""
         query = msgspec.structs.replace(self._query, order=NEWEST_FIRST)
-        return self._workers.call(lambda: source_page(self._trash(query, number), query.per_page))
-
-    def _trash(self, query: ListQuery, number: int) -> Page[Row]:
-        try:
-            return self._client.list_page(
-                self._resource.name, query, number, trashed=True, max_tries=TRIES_BEFORE_REFUSED
-            )
-        except ServerFault:
-            raise
-        except RetriableError:
-            return self._client.list_page(self._resource.name, query, number, trashed=True)
+        return self._workers.call(
+            lambda: source_page(self._list(query, number, probing=True, trashed=True), query.per_page)
+        )
 
     def one(self, row_id: int) -> Row | None:
         """Read one row; None for 404."""

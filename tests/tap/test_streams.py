@@ -108,6 +108,15 @@ def test_a_contact_deleted_before_its_retrieve_is_skipped(appcrm_sandbox_factory
     assert len(output.ids("contact_associations")) == 29
 
 
+def test_associations_alone_go_on_after_a_delete_where_deletes_are_told_of_contacts(appcrm_sandbox_factory):
+    sandbox, config, catalog = prepared(appcrm_sandbox_factory)
+    config |= {"detect_deletes": True}
+    alone = choose(catalog, "contact_associations")
+    state = run(config, catalog=alone).state
+    sandbox.mutate(delete=[3])
+    run(config, catalog=alone, state=state)
+
+
 def test_without_a_catalog_associations_are_not_read(appcrm_sandbox):
     output = run(config_of(appcrm_sandbox))
     assert len(output.records()) == 25
