@@ -153,8 +153,8 @@ class DeleteDetection:
                 return
             guard.see(page)
             # What this very run saw alive went just now, or else this is no trash.
-            doubtful = [row_id for row_id in page.ids if row_id in self._context.seen]
-            if any(row is not None for _, row in self._context.source.each(doubtful)):
+            seen_alive = [row_id for row_id in page.ids if row_id in self._context.seen]
+            if any(row is not None for _, row in self._context.source.each(seen_alive)):
                 self._refuse_trash("it holds what is not deleted")
                 return
             gone = [row_id for row_id in page.ids if row_id in self._known]

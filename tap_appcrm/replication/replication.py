@@ -213,8 +213,8 @@ class Replication:
         Raises:
             ShrunkTooMuch: the second answer shows no more.
         """
-        is_doubtful = (not page.ids and page.number == 1) or self._size.is_much_smaller(page.total)
-        if is_doubtful:
+        is_suspicious = (not page.ids and page.number == 1) or self._size.is_much_smaller(page.total)
+        if is_suspicious:
             page = self.context.source.page(NEWEST_FIRST, 1)
             self._size.check(len(page.ids) if page.is_whole_table else page.total)
         return page

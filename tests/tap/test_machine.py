@@ -52,9 +52,14 @@ class Crowd(RuleBasedStateMachine):
     def wait(self, seconds):
         self.crm.tick(seconds)
 
-    @rule(data=st.data(), concurrency=st.integers(1, 4), busy=st.booleans(), killed=st.booleans())
-    def run_once(self, data, concurrency, busy, killed):
-        left = data.draw(st.integers(0, 30)) if killed else None
+    @rule(
+        data=st.data(),
+        concurrency=st.integers(1, 4),
+        busy=st.booleans(),
+        ended_by=st.sampled_from([None, "SIGKILL", "SIGTERM"]),
+    )
+    def run_once(self, data, concurrency, busy, ended_by):
+        left = data.draw(st.integers(0, 30)) if ended_by else None
 
         def before_request():
             nonlocal left
@@ -72,7 +77,11 @@ class Crowd(RuleBasedStateMachine):
         chance = random.Random(data.draw(st.integers(0, 1000)))  # noqa: S311  not for secrets
         self.crm.shuffle = lambda ids: chance.sample(ids, len(ids))
         try:
-            self._read(InlineWorkers(concurrency, chance.randrange), saves=lambda: chance.random() < 0.5)
+            self._read(
+                InlineWorkers(concurrency, chance.randrange),
+                saves=lambda: chance.random() < 0.5,
+                saves_at_last=ended_by != "SIGKILL",
+            )
         except (Killed, IncompleteRead):
             pass
         finally:
@@ -89,7 +98,7 @@ class Crowd(RuleBasedStateMachine):
         elif kind in ("delete", "touch") and self.crm.alive:
             getattr(self.crm, kind)(data.draw(st.sampled_from(sorted(self.crm.alive))))
 
-    def _read(self, workers, saves):
+    def _read(self, workers, saves, *, saves_at_last=True):
         """Run the tap; what is in ``self.state`` is its last STATE, whatever happens."""
         self.emitted_now = set()
         self.crm.workers = workers
@@ -99,17 +108,23 @@ class Crowd(RuleBasedStateMachine):
             context, settings_of(detect_deletes=self.detect_deletes, max_shrink="100%"), state
         )
         state = reading.state
-        for step in reading.steps():
-            if isinstance(step, Gone):
-                self.gone.update(step.ids)
-            elif not isinstance(step, Checkpoint):
-                for row in step.rows:
-                    self.emitted[row["id"]] = row["revision"]
-                    self.emitted_now.add(row["id"])
-                    self.gone.discard(row["id"])
-            elif saves():
+        try:
+            for step in reading.steps():
+                if isinstance(step, Gone):
+                    self.gone.update(step.ids)
+                elif not isinstance(step, Checkpoint):
+                    for row in step.rows:
+                        self.emitted[row["id"]] = row["revision"]
+                        self.emitted_now.add(row["id"])
+                        self.gone.discard(row["id"])
+                elif saves():
+                    reading.save()
+                    self._write(state)
+        except (Killed, IncompleteRead):
+            if saves_at_last:
                 reading.save()
                 self._write(state)
+            raise
         self._write(state)
 
     def _write(self, state):

@@ -326,7 +326,7 @@ def test_a_refused_select_is_done_without(appcrm_sandbox_factory, status):
 
 
 @pytest.mark.parametrize("status", [400, 500])
-def test_a_sweep_does_without_a_refused_select(appcrm_sandbox_factory, status):
+def test_a_scan_of_ids_does_without_a_refused_select(appcrm_sandbox_factory, status):
     sandbox, config, catalog = prepared(appcrm_sandbox_factory)
     config |= {"detect_deletes": True}
     contacts = choose(catalog, "contacts")

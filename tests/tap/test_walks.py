@@ -233,7 +233,7 @@ def test_a_count_that_fell_while_a_read_was_interrupted_is_noticed():
     assert set(first.ids) | set(second.ids) >= set(crm.alive)
 
 
-def test_a_sweep_sees_a_contact_that_went_back_and_forth_over_the_boundary_it_looks_at():
+def test_a_scan_sees_a_contact_that_went_back_and_forth_over_the_boundary_it_looks_at():
     crm = crm_with(13, page_size=3)
     crm.delete(2)
     # 10 moves to the page that was read, and back, while that page is looked at again, to the one that was read last.
@@ -298,7 +298,7 @@ def test_a_tie_that_fits_into_one_page_is_read_again_at_once():
     crm.shuffle = shuffle
     told = read(crm, state)
     assert set(range(1, 17)) <= set(told.ids)
-    assert not [request for request in crm.requests if request[0] == "ids"], "no sweep for so little"
+    assert not [request for request in crm.requests if request[0] == "ids"], "no scan for so little"
 
 
 def test_a_server_whose_count_is_wrong_is_unproven_and_the_bookmark_stays():
