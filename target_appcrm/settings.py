@@ -124,7 +124,7 @@ OWN_SETTINGS: dict[str, dict[str, Any]] = {
         "description": "A custom field that keeps the source's key, written on create and matched on first",
     },
     "field_policy": {
-        "type": ["object", "string"],
+        "type": "object",
         "additionalProperties": {"type": "string", "enum": list(POLICIES)},
         "default": {},
         "title": "Field policy",
