@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from appcrm.contact import BODY_ASSOCIATIONS
 
@@ -15,7 +14,8 @@ Sets = dict[str, list[int]]
 CALL_ORDER = ("detach", "sync", "attach")
 
 
-class AssociationPlan(msgspec.Struct):
+@dataclass
+class AssociationPlan:
     """What to send.
 
     Args:
@@ -23,8 +23,8 @@ class AssociationPlan(msgspec.Struct):
         calls: association call to the sets that it carries.
     """
 
-    body: Sets = msgspec.field(default_factory=dict)
-    calls: dict[str, Sets] = msgspec.field(default_factory=dict)
+    body: Sets = field(default_factory=dict)
+    calls: dict[str, Sets] = field(default_factory=dict)
 
 
 def needs_current(wanted: Mapping[str, Sequence[int]], modes: Mapping[str, str]) -> list[str]:
