@@ -310,6 +310,8 @@ class Load:
         """Tell people what was done: what was refused, what was noticed, the counts, and last what went wrong."""
         for line in self.summary.reject_lines():
             logger.warning("%s", line)
+        for line in self.ctx.lookups.names.warnings():
+            logger.warning("%s", line)
         for line in noticed(self.ctx.seen, self.summary.repeated, self.settings.key_fields):
             logger.warning("%s", line)
         retrieves = self.ctx.seen.seen(RETRIEVES_FOR_ASSOCIATIONS)

@@ -7,6 +7,7 @@ module of their own beside this one.
 from __future__ import annotations
 
 import re
+import unicodedata
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
 
@@ -210,6 +211,11 @@ def _same_moment(one: str, other: str) -> bool:
         and second is not None
         and first.replace(microsecond=0) == second.replace(microsecond=0)
     )
+
+
+def plain_name(name: str) -> str:
+    """Return a name or label as it is compared: without case, and whatever blanks are between its words."""
+    return " ".join(unicodedata.normalize("NFC", name).split()).casefold()
 
 
 def same_tags(wanted: list[str], held: list[str]) -> bool:

@@ -12,6 +12,7 @@ from target_appcrm.match.fetching import Fetches
 from target_appcrm.match.full_scan import WholeCrm
 from target_appcrm.match.keys import EMAIL, ID, PHONE, MatchKey
 from target_appcrm.match.lookup_result import Found, Witnesses
+from target_appcrm.match.names import Names
 from target_appcrm.match.search import Searches
 from target_appcrm.match.ways import VALUES_PER_REQUEST, VALUES_PER_SEARCH, Way, fits, is_searchable
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from appcrm.client import Client
     from target_appcrm.match.cache import ContactIndex
     from target_appcrm.match.keys import Contact
+    from target_appcrm.read.change import Change
     from target_appcrm.settings import TargetSettings
     from target_appcrm.write.workers import Workers
 
@@ -62,6 +64,7 @@ class Lookups:
         witnesses = Witnesses(settings.key_fields)
         fetches = Fetches(client, settings.custom_names)
         self._crm = WholeCrm(fetches, settings, workers, index, witnesses)
+        self.names = Names(client, settings, workers, abilities)
         self._searches = Searches(fetches, workers, self._crm, witnesses, abilities)
 
     # What others need
@@ -92,6 +95,18 @@ class Lookups:
         if doubtful:
             found.add(self._find_closely(doubtful, include=with_associations))
         return found
+
+    def resolve_names(self, changes: Iterable[Change], found: Found) -> None:
+        """Put ids in the place of the names in changes whose contacts were looked up, and check what is new in them.
+
+        Raises:
+            ApiError: the CRM failed.
+        """
+        pairs = []
+        for change in changes:
+            known = found.of(change.keys)
+            pairs.append((change, next(iter(known.values())) if len(known) == 1 else None))
+        self.names.resolve(pairs)
 
     def look_ahead(self, keysets: Iterable[Keys]) -> None:
         """Ask for the CRM's size in the background, where the first look-up of the run will ask for it anyway.

@@ -16,14 +16,14 @@ from appcrm.contact import (
 from target_appcrm.errors import Unwritable
 from target_appcrm.match.equality import is_empty, key_text, whole_number
 from target_appcrm.match.keys import EMAIL, ID, MatchKey, match_keys
-from target_appcrm.read.names import Name, Reference, read_reference, read_related
+from target_appcrm.read.names import Reference, read_objects, read_reference, read_related
 from target_appcrm.read.stream_schema import CONTACT_ASSOCIATIONS, CONTACTS, StreamSchema
 from target_appcrm.read.values import (
     is_deleted,
     kind_of,
     parse_json,
     read_address,
-    read_dated,
+    read_custom,
     read_phones,
     read_tags,
     read_text,
@@ -56,6 +56,8 @@ class Change:
         is_delete: whether the contact is to be deleted.
         unknown: fields that are not sent.
         formats: of custom fields, ``date`` or ``date-time``, where the stream's schema says so.
+        makes_contacts: whether it may create a contact.
+        fault: why it is refused, where that shows only once its contact and its names were looked up.
     """
 
     fields: dict[str, Any]
@@ -65,14 +67,8 @@ class Change:
     is_delete: bool
     unknown: list[str]
     formats: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def names(self) -> list[tuple[str, Name]]:
-        """Names that stand for ids, with their fields."""
-        found = [(name, value) for name, value in self.fields.items() if isinstance(value, Name)]
-        for name, references in self.associations.items():
-            found += [(name, item) for item in references if isinstance(item, Name)]
-        return found
+    makes_contacts: bool = True
+    fault: Unwritable | None = None
 
 
 def read_change(record: Mapping[str, Any], stream: StreamSchema, settings: TargetSettings) -> Change:
@@ -95,26 +91,15 @@ def read_change(record: Mapping[str, Any], stream: StreamSchema, settings: Targe
     if stream.name != CONTACTS:
         fields = {}
     return Change(
-        fields={name: _only_id(name, value) for name, value in fields.items()},
-        associations={
-            name: list(dict.fromkeys(_only_id(name, item) for item in items))
-            for name, items in associations.items()
-        },
+        fields=fields,
+        associations=dict(associations),
         modes=read_modes(record.get(OWN_MODES), settings.associations),
         keys=keys,
         is_delete=is_deleted(DELETED_AT, record.get(DELETED_AT)),
         unknown=unknown,
         formats=stream.formats,
+        makes_contacts=stream.name == CONTACTS,
     )
-
-
-def _only_id(name: str, value: object) -> Any:  # noqa: ANN401  any JSON value
-    if not isinstance(value, Name):
-        return value
-    number = whole_number(value.text) if value.may_be_id else None
-    if number is None:
-        raise Unwritable(f"{name} must be an id, a whole number, not text")
-    return number
 
 
 def without_misfits(record: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -146,7 +131,7 @@ def _sorted_out(
         elif name in FIELD_READERS:
             fields[name] = FIELD_READERS[name](name, value)
         elif is_custom_field(name, settings.custom_names):
-            fields[name] = read_dated(name, value, stream.formats.get(name))
+            fields[name] = read_custom(name, value)
         elif not (
             name in SILENTLY_DROPPED
             or name.startswith("_sdc_")
@@ -154,7 +139,7 @@ def _sorted_out(
             or (name in stream.key_properties and name.strip().casefold() not in KNOWN_FIELDS)
         ):
             unknown.append(name)
-    return fields, associations, unknown
+    return {**fields, **(read_objects(record) if takes_fields else {})}, associations, unknown
 
 
 def _own_id(record: Mapping[str, Any], stream: StreamSchema, settings: TargetSettings) -> int | None:

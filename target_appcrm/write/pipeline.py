@@ -253,6 +253,7 @@ class Pipeline:
             found = self._ctx.lookups.find(
                 [item.change.keys for item in chunk], with_associations=with_associations
             )
+            self._ctx.lookups.resolve_names([item.change for item in chunk], found)
         except Stopping:
             self.check_running()
             raise

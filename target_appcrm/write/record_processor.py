@@ -233,6 +233,8 @@ def check_lookups(change: Change, known: Mapping[int, Contact], found: Found) ->
     Raises:
         Unwritable: it has such keys.
     """
+    if change.fault is not None:
+        raise change.fault
     failed = [found.failed[key.token] for key in change.keys if key.token in found.failed]
     if failed and resolve(change.keys, known.values()) is None:
         error = failed[0]

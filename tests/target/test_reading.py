@@ -12,10 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from appcrm.fields import Field, FieldKind
 from target_appcrm.errors import InputError, Unwritable
 from target_appcrm.read.change import external_id, read_change, unknown_fields_warning
+from target_appcrm.read.custom_values import encode_custom
 from target_appcrm.read.limits import check_limits
 from target_appcrm.read.message_reader import LineReader
+from target_appcrm.read.names import Name
 from target_appcrm.read.stream_schema import StreamSchema
 from target_appcrm.settings import TargetSettings
 
@@ -76,8 +79,9 @@ def test_a_phone_may_carry_its_type_behind_a_bar():
 @pytest.mark.parametrize("value", [12, 12.0, Decimal("12.0"), "12", "12.0", " 12 "])
 def test_an_id_is_a_whole_number_however_it_is_written(value):
     assert read({"id": value}, match_on=("id",)).keys[0].value == "12"
-    assert field("user_id", value) == 12
-    assert read({"companies": [value, {"id": value}]}).associations == {"companies": [12]}
+    meant = Name(value.strip(), may_be_id=True) if isinstance(value, str) else 12
+    assert field("user_id", value) == meant
+    assert read({"companies": [{"id": value}, 12]}).associations == {"companies": [12]}
 
 
 @pytest.mark.parametrize("value", ["abc", 1.5, True, [1], {"a": 1}, "1e2", -3])
@@ -176,12 +180,15 @@ def test_anything_else_that_says_deleted_refuses_the_record(value):
 )
 def test_a_date_field_gets_the_day_that_the_source_wrote(text):
     definition = {"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}]}
-    assert field("cf_born", text, cf_born=definition) == "1990-05-01"
+    date_format = stream(cf_born=definition).formats["cf_born"]
+    assert encode_custom(None, "cf_born", text, date_format) == "1990-05-01"
+    known = Field("cf_born", FieldKind.DATE, "Born")
+    assert encode_custom(known, "cf_born", text, "date-time") == "1990-05-01"
 
 
 def test_a_moment_goes_out_in_utc():
-    definition = {"type": "string", "format": "date-time"}
-    assert field("cf_at", "1990-05-01T22:30:00-03:00", cf_at=definition) == "1990-05-02 01:30:00"
+    text = "1990-05-01T22:30:00-03:00"
+    assert encode_custom(None, "cf_at", text, "date-time") == "1990-05-02 01:30:00"
 
 
 # Unknown fields and misfits

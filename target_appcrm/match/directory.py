@@ -1,0 +1,226 @@
+"""What the CRM has beside contacts, read as far as it is needed: companies, deals, users, sources, countries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from appcrm.abilities import Ability
+from appcrm.client import DICT_PAGES, MAX_PAGE_SIZE, ListQuery, read_contact
+from appcrm.contact import as_id
+from appcrm.errors import BadRequest, Forbidden, InvalidRecord, MalformedBody, NotFound, ServerFault
+from target_appcrm.match.equality import plain_name
+from target_appcrm.match.ways import VALUES_PER_SEARCH, Way, batches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from appcrm.abilities import Abilities
+    from appcrm.client import Client, Page
+    from target_appcrm.write.workers import Workers
+
+    Row = dict[str, Any]
+
+CANNOT_BE_READ = (BadRequest, Forbidden, InvalidRecord, MalformedBody, NotFound, ServerFault)
+TRIES = 3
+MOST_PAGES = 100
+"""Of a small list; no CRM has ten thousand users, sources or countries."""
+NAME_KEYS = {
+    "users": ("name", "email"),
+    "sources": ("name",),
+    "countries": ("name", "iso_3166_2", "iso_3166_3", "iso_code", "iso2", "iso3", "code", "short_name"),
+    "companies": ("name", "domain"),
+    "deals": ("name",),
+}
+FEWEST_NAME_CHARS = 2
+
+
+class SmallList:
+    """Users, sources or countries, read once when first needed.
+
+    Args:
+        resource: its path.
+    """
+
+    def __init__(self, client: Client, resource: str) -> None:
+        self._client = client
+        self._resource = resource
+        self._rows: list[Row] | None = None
+        self._was_read = False
+
+    def rows(self) -> list[Row] | None:
+        """Return all rows; None where the token may not read them."""
+        if not self._was_read:
+            try:
+                self._rows = self._read()
+            except CANNOT_BE_READ:
+                self._rows = None
+            self._was_read = True
+        return self._rows
+
+    def _read(self) -> list[Row]:
+        found: dict[int, Row] = {}
+        for number in range(1, MOST_PAGES + 1):
+            page = list_page(self._client, self._resource, number)
+            before = len(found)
+            found |= {row_id: row for row in page.rows if (row_id := as_id(row.get("id"))) is not None}
+            if page.total is None or len(found) >= page.total or len(found) == before:
+                break
+        return list(found.values())
+
+    def named(self) -> list[tuple[str, int]]:
+        """Return each name under which a row may be known, with its id."""
+        keys = NAME_KEYS[self._resource]
+        return [
+            (row[key], int(row["id"]))
+            for row in self.rows() or ()
+            for key in keys
+            if isinstance(row.get(key), str)
+        ]
+
+    def has(self, row_id: int) -> bool | None:
+        """Whether there is such an id; None where the list may not be read."""
+        rows = self.rows()
+        return None if rows is None else any(as_id(row.get("id")) == row_id for row in rows)
+
+
+class Related:
+    """Companies or deals, of which only those are looked up that records name.
+
+    Args:
+        resource: its path.
+        abilities: what the CRM can do, as far as it is known by now.
+    """
+
+    def __init__(
+        self, client: Client, workers: Workers, resource: str, abilities: Callable[[], Abilities]
+    ) -> None:
+        self._client = client
+        self._workers = workers
+        self._resource = resource
+        self._abilities = abilities
+        self._by_name: dict[tuple[str, str], dict[int, str]] = {}
+        self._looked_up: set[tuple[str, str]] = set()
+        self._ids: dict[int, bool | None] = {}
+        self.is_readable = True
+
+    def look_up(self, key: str, names: Iterable[str]) -> None:
+        """Look names (or domains) up that were not yet, in as few requests as the CRM allows."""
+        wanted = {plain_name(name): name for name in names if (key, plain_name(name)) not in self._looked_up}
+        if not wanted or not self.is_readable:
+            return
+        together = [name for name in wanted.values() if not {",", ":"} & set(name)]
+        if self._abilities().may(Ability.SEARCH_IN) is not True or len(together) < FEWEST_NAME_CHARS:
+            together = []
+        requests = [(",".join(some), f"{key}:in") for some in batches(Way.IN, key, together)]
+        requests += [_single(key, name) for name in wanted.values() if name not in together]
+        try:
+            for rows in self._workers.map(self._search, requests):
+                self._note(key, rows)
+        except CANNOT_BE_READ:
+            self.is_readable = False
+            return
+        self._looked_up |= {(key, name) for name in wanted}
+
+    def _search(self, request: tuple[str, str]) -> list[Row]:
+        text, search_fields = request
+        return search(self._client, self._resource, text, search_fields) if text else []
+
+    def _note(self, key: str, rows: Iterable[Row]) -> None:
+        for row in rows:
+            row_id, name = as_id(row.get("id")), row.get(key)
+            if row_id is not None and isinstance(name, str):
+                self._by_name.setdefault((key, plain_name(name)), {})[row_id] = name
+                self._ids[row_id] = True
+
+    def forget(self, key: str, name: str) -> None:
+        """Let a name be looked up once more."""
+        self._looked_up.discard((key, plain_name(name)))
+
+    def named(self, key: str, name: str) -> list[tuple[str, int]]:
+        """Return what is known under a name, case and blanks aside."""
+        return [(text, number) for number, text in self._by_name.get((key, plain_name(name)), {}).items()]
+
+    def check(self, ids: Iterable[int]) -> None:
+        """Find out which ids the CRM has, or shows."""
+        wanted = [number for number in dict.fromkeys(ids) if number not in self._ids]
+        if not wanted:
+            return
+        if self._abilities().may(Ability.SEARCH_ID_IN) is True:
+            plan = [wanted[at : at + VALUES_PER_SEARCH] for at in range(0, len(wanted), VALUES_PER_SEARCH)]
+            answers = self._workers.map(self._found_among, plan)
+        else:
+            plan = [[number] for number in wanted]
+            answers = self._workers.map(self._is_there, plan)
+        for some, found in zip(plan, answers, strict=True):
+            self._ids |= {number: None if found is None else number in found for number in some}
+
+    def _found_among(self, ids: Sequence[int]) -> set[int] | None:
+        try:
+            rows = search(self._client, self._resource, ",".join(map(str, ids)), "id:in")
+        except CANNOT_BE_READ:
+            return None
+        return {number for row in rows if (number := as_id(row.get("id"))) is not None}
+
+    def _is_there(self, ids: Sequence[int]) -> set[int] | None:
+        try:
+            self._client.session.request(
+                "retrieve", "GET", f"/{self._resource}/{ids[0]}", max_tries=TRIES, decode=lambda _: None
+            )
+        except NotFound:
+            return set()
+        except CANNOT_BE_READ:
+            return None
+        return set(ids)
+
+    def has(self, row_id: int) -> bool | None:
+        """Whether there is such an id; None where that could not be found out."""
+        return self._ids.get(row_id)
+
+    def create(self, name: str) -> int | None:
+        """Create one that is known by its name alone, and return its id."""
+        row: Row = self._client.session.request(
+            "create",
+            "POST",
+            f"/{self._resource}",
+            body={"name": name},
+            idempotent=False,
+            decode=lambda response: read_contact(response, "create", f"/{self._resource}", needs_id=True),
+        )
+        row_id = as_id(row.get("id"))
+        if row_id is not None:
+            self._note("name", [{"id": row_id, "name": name}])
+        return row_id
+
+
+def _single(key: str, name: str) -> tuple[str, str]:
+    """Return what to search for one name: all of it, or its longest part that holds no colon."""
+    if ":" not in name:
+        return name, f"{key}:="
+    part = max((part.strip() for part in name.split(":")), key=len)
+    return (part, f"{key}:like") if len(part) >= FEWEST_NAME_CHARS else ("", "")
+
+
+def list_page(client: Client, resource: str, number: int) -> Page[Row]:
+    """List one page of a resource."""
+    page: Page[Row] = client.session.request(
+        "list",
+        "GET",
+        f"/{resource}",
+        query=ListQuery(order="id", per_page=MAX_PAGE_SIZE).parameters(number),
+        max_tries=TRIES,
+        decode=lambda response: DICT_PAGES(response, number),
+    )
+    return page
+
+
+def search(client: Client, resource: str, text: str, search_fields: str) -> list[Row]:
+    """Search a resource."""
+    rows: list[Row] = client.session.request(
+        "search",
+        "GET",
+        f"/{resource}/search",
+        query={"q": text, "search_fields": search_fields},
+        max_tries=TRIES,
+        decode=lambda response: DICT_PAGES(response, 1, operation="search").rows,
+    )
+    return rows
