@@ -12,7 +12,7 @@ from appcrm.contact import canonical_timestamp
 from appcrm.errors import SettingsError
 from appcrm.settings import REQUIRED_SETTINGS, SETTINGS_SCHEMA, ApiSettings, account_of
 from appcrm.version import VERSION
-from tap_appcrm.replication.shrink import ShrinkLimit
+from tap_appcrm.shrink_limit import ShrinkLimit
 from tap_appcrm.state import Scope
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import msgspec
 
 from appcrm.contact import canonical_timestamp
 from appcrm.errors import AppcrmError
-from tap_appcrm.replication.id_set import IdSet
+from tap_appcrm.id_set import IdSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""The streams: what the SDK asks of them, around the reading that does the work."""
+"""The streams: what the SDK asks of them, around the replication that does the work."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PLAIN_COLUMNS = frozenset({"id", *SCALAR_FIELDS, *TIMESTAMP_FIELDS})
 
 
 class AppcrmStream(Stream):
-    """A stream whose records come from a reading of contacts."""
+    """A stream whose records come from a replication."""
 
     replication_key: str | None = "updated_at"
     key_columns: ClassVar[dict[str, str]] = {}
@@ -87,16 +87,16 @@ class AppcrmStream(Stream):
     ) -> Generator[Record, Any, Any]:
         """Write RECORD and STATE messages, and yield each record."""
         with self.get_record_counter() as counter, self.get_sync_timer():
-            sync = StreamSync(self, self.make_reading(), writes=write_messages)
+            sync = StreamSync(self, self.make_replication(), writes=write_messages)
             counted = 0
             for records in sync.run():
                 counter.increment(sync.writer.records - counted)
                 counted = sync.writer.records
                 yield from records
 
-    # The reading
+    # The replication
 
-    def make_reading(self) -> Replication:
+    def make_replication(self) -> Replication:
         """Return what reads this stream, from where its state stands."""
         state = StreamState.parse(self.name, self.stream_state)
         context = ReadContext(self.name, self.make_source(), self.tap.settings.page_size)
@@ -133,12 +133,12 @@ class AppcrmStream(Stream):
 
     # FULL_TABLE
 
-    def begin_version(self, reading: Replication) -> None:
+    def begin_version(self, replication: Replication) -> None:
         """Give a FULL_TABLE read a version that no read before it had, finished or not."""
         if not self.is_full_table:
             return
-        known = reading.state.table_version or 0
-        self.table_version = reading.state.table_version = max(self._initialized_at // 1000, known + 1)
+        known = replication.state.table_version or 0
+        self.table_version = replication.state.table_version = max(self._initialized_at // 1000, known + 1)
 
     def activate_version(self) -> None:
         """Let loaders drop what is not of this version: behind its last record, once it is proven whole."""
@@ -251,9 +251,9 @@ class ContactAssociationsStream(AppcrmStream):
         if not self.is_done:
             super()._write_schema_message()
 
-    def make_reading(self) -> Replication:
+    def make_replication(self) -> Replication:
         """Return what reads this stream: the contacts of this run again, if it stands where they stood."""
-        own = super().make_reading()
+        own = super().make_replication()
         if self.finished_contacts is None:
             return own
         return DeferredAssociations(
@@ -298,14 +298,14 @@ class NeighbourStream(AppcrmStream):
     selected_by_default = False
     resource: ClassVar[Resource]
 
-    def make_reading(self) -> Replication:
+    def make_replication(self) -> Replication:
         """Return what reads this stream, from where its state stands."""
         settings = self.tap.settings.of_everything
         context = ReadContext(self.name, self.make_source(), settings.page_size)
         state = StreamState.parse(self.name, self.stream_state)
-        return self.reading_class(context, settings, state, full_table=self.is_full_table)
+        return self.replication_class(context, settings, state, full_table=self.is_full_table)
 
-    reading_class: ClassVar[type[Replication]] = Replication
+    replication_class: ClassVar[type[Replication]] = Replication
 
     def make_source(self) -> ListSource:
         """Read every field."""
@@ -351,7 +351,7 @@ class LookupStream(NeighbourStream):
 
     replication_key = None
     forced_replication_method = REPLICATION_FULL_TABLE
-    reading_class = SmallList
+    replication_class = SmallList
 
     @property
     def is_full_table(self) -> bool:

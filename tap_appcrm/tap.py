@@ -28,10 +28,10 @@ from appcrm.settings import from_environment
 from appcrm.version import VERSION
 from tap_appcrm.cli import Command, InputError
 from tap_appcrm.discovery import contacts_schema, discovered_schema
+from tap_appcrm.output.inline_associations import InlineAssociations
 from tap_appcrm.output.message_writer import BufferedWriter
 from tap_appcrm.output.receipt import Receipt, write_receipts
 from tap_appcrm.replication.deferred_associations import stand_together
-from tap_appcrm.replication.inline_associations import InlineAssociations
 from tap_appcrm.settings import STREAM_ORDER, TapSettings, api_settings, config_schema, setting_error
 from tap_appcrm.source.thread_pool import Stop, Terminated, Workers
 from tap_appcrm.state import bookmarks_of
@@ -207,8 +207,8 @@ class TapAppcrm(Tap):
         """Whether the catalog selects the associations too."""
         return self.streams["contact_associations"].selected
 
-    def companion_of(
-        self, stream: AppcrmStream, reading: Replication, *, writes: bool
+    def inline_associations_of(
+        self, stream: AppcrmStream, replication: Replication, *, writes: bool
     ) -> InlineAssociations | None:
         """Return the associations beside a read of contacts, where both stand at the same place."""
         other = self.streams["contact_associations"]
@@ -221,10 +221,10 @@ class TapAppcrm(Tap):
             or stream.is_full_table != other.is_full_table
         ):
             return None
-        own = other.make_reading()
-        if not stand_together(reading, own):
+        own = other.make_replication()
+        if not stand_together(replication, own):
             return None
-        return InlineAssociations(other, reading, own.state)
+        return InlineAssociations(other, replication, own.state)
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take the state of the last run.

@@ -17,7 +17,7 @@ BAR_WIDTH = 30
 logger = logging.getLogger("tap-appcrm")
 
 
-class Progress:
+class ProgressBar:
     """Tells how far a read is.
 
     Args:

@@ -1,4 +1,4 @@
-"""One stream's part of a run: what the reading hands out becomes messages, with true states behind them."""
+"""One stream's part of a run: what a replication hands out becomes messages, with true states behind them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from appcrm.contact import format_timestamp
 from appcrm.errors import SettingsError
 from appcrm.text import counted, printable
-from tap_appcrm.output.progress_bar import Progress
+from tap_appcrm.output.progress_bar import ProgressBar
 from tap_appcrm.output.receipt import Receipt
 from tap_appcrm.output.record_writer import RecordWriter
 from tap_appcrm.replication.backfill import Checkpoint
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterator
 
-    from tap_appcrm.replication.inline_associations import InlineAssociations
+    from tap_appcrm.output.inline_associations import InlineAssociations
     from tap_appcrm.replication.replication import Replication
     from tap_appcrm.source.page import Row
     from tap_appcrm.source.records import Record
@@ -44,14 +44,14 @@ class StreamSync:
 
     Args:
         stream: whose messages are written.
-        reading: what is read.
+        replication: what is read.
         writes: False where records go into files of a BATCH.
     """
 
-    def __init__(self, stream: AppcrmStream, reading: Replication, *, writes: bool) -> None:
+    def __init__(self, stream: AppcrmStream, replication: Replication, *, writes: bool) -> None:
         self._stream = stream
         self._tap = stream.tap
-        self._reading = reading
+        self._replication = replication
         self._writes = writes
         self.writer = RecordWriter(stream, writes=writes)
         self.maker = stream.make_maker()
@@ -61,9 +61,9 @@ class StreamSync:
             and DELETED_AT not in self.maker.names
         ):
             raise SettingsError(f"detect_deletes needs {DELETED_AT} selected in the catalog of {stream.name}")
-        self.companion: InlineAssociations | None = None
+        self.associations: InlineAssociations | None = None
         self.receipt = Receipt(
-            stream.name, reading.mode, started_at=now_text(), bookmark_before=reading.bookmark_before
+            stream.name, replication.mode, started_at=now_text(), bookmark_before=replication.bookmark_before
         )
         self._tap.receipts.append(self.receipt)
         self._tap.write_receipts()
@@ -73,18 +73,18 @@ class StreamSync:
 
     def run(self) -> Iterator[list[Record]]:
         """Yield batches of records, after their messages were written."""
-        reading, stream = self._reading, self._stream
+        replication, stream = self._replication, self._stream
         requests_before = self._tap.client.requests_sent
-        already = reading.resumed
-        progress = Progress(stream.name, 0 if already is None else already.total or 0)
+        already = replication.resumed
+        progress_bar = ProgressBar(stream.name, 0 if already is None else already.total or 0)
         # Each of these happens whatever comes, also where one before it fails: the last first.
         with ExitStack() as at_end:
             at_end.callback(self._close_receipt, requests_before, time.monotonic())
             at_end.callback(self._save_what_is_whole)
-            at_end.callback(progress.close)
-            stream.begin_version(reading)
-            self.companion = stream.tap.companion_of(stream, reading, writes=self._writes)
-            for step in reading.steps():
+            at_end.callback(progress_bar.close)
+            stream.begin_version(replication)
+            self.associations = stream.tap.inline_associations_of(stream, replication, writes=self._writes)
+            for step in replication.steps():
                 if isinstance(step, Checkpoint):
                     self._checkpoint()
                     continue
@@ -92,9 +92,9 @@ class StreamSync:
                 for rows in self._rows(step):
                     yield self.emit(rows)
                     sent = self._tap.client.requests_sent - requests_before
-                    progress.tick(len(reading.context.seen), reading.context.total, sent)
-                if self.companion is not None and isinstance(step, Rows):
-                    yield from self.companion.take(step)
+                    progress_bar.tick(len(replication.context.seen), replication.context.total, sent)
+                if self.associations is not None and isinstance(step, Rows):
+                    yield from self.associations.take(step)
                 self._is_clean = True
             self._end()
             self.receipt.complete = True
@@ -132,10 +132,10 @@ class StreamSync:
             self._save()
 
     def _save(self) -> None:
-        self._reading.save()
-        self._stream.store(self._reading.state)
-        if self.companion is not None:
-            self.companion.save()
+        self._replication.save()
+        self._stream.store(self._replication.state)
+        if self.associations is not None:
+            self.associations.save()
         if self._writes:
             self._stream.write_state()
         self._records_since_state = 0
@@ -144,19 +144,19 @@ class StreamSync:
     def _end(self) -> None:
         """Let the state say that all is done, and the messages that go with it."""
         self._stream.activate_version()
-        source = self._reading.context.source
+        source = self._replication.context.source
         if isinstance(source, ListSource) and (unknown := self._stream.unknown_fields(source.columns)):
             logger.warning(
                 "%s: the CRM has custom fields that the catalog does not know: %s; run discovery again to read them",
                 self._stream.name,
                 ", ".join(unknown),
             )
-        if self.companion is not None:
-            self.companion.finish()
+        if self.associations is not None:
+            self.associations.finish()
         self._save()
 
     def _close_receipt(self, requests_before: int, began: float) -> None:
-        receipt, run = self.receipt, self._reading.context
+        receipt, run = self.receipt, self._replication.context
         seconds = time.monotonic() - began
         receipt.ended_at = now_text()
         receipt.requests = self._tap.client.requests_sent - requests_before
@@ -164,7 +164,9 @@ class StreamSync:
         receipt.distinct_ids = len(run.seen)
         receipt.total = run.total
         receipt.repaired = run.repaired
-        receipt.bookmark_after = self._reading.state.bookmark if receipt.complete else receipt.bookmark_before
+        receipt.bookmark_after = (
+            self._replication.state.bookmark if receipt.complete else receipt.bookmark_before
+        )
         self._warn_of_values()
         self._stream.log_requests(receipt.requests)
         summary.info(

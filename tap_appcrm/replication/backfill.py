@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tap_appcrm.replication.id_set import IdSet
+from tap_appcrm.id_set import IdSet
 from tap_appcrm.replication.read_context import StallGuard
 from tap_appcrm.source.page import BY_ID, SourcePage, seek_last
 from tap_appcrm.state import Backfill

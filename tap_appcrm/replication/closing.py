@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tap_appcrm.replication.incremental import Changes
     from tap_appcrm.replication.read_context import IncompleteRead, ReadContext, Rows
-    from tap_appcrm.replication.shrink import ShrinkLimit
+    from tap_appcrm.shrink_limit import ShrinkLimit
     from tap_appcrm.source.page import SourcePage
     from tap_appcrm.state import Backfill
 

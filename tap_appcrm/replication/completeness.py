@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from tap_appcrm.replication.read_context import ReadContext, Rows
-    from tap_appcrm.replication.shrink import ShrinkLimit
+    from tap_appcrm.shrink_limit import ShrinkLimit
     from tap_appcrm.state import Backfill
 
 

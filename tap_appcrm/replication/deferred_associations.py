@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tap_appcrm.id_set import IdSet
 from tap_appcrm.replication.backfill import Checkpoint
-from tap_appcrm.replication.id_set import IdSet
 from tap_appcrm.replication.read_context import Rows
 from tap_appcrm.replication.replication import INCREMENTAL, Replication
 from tap_appcrm.state import Backfill

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from appcrm.contact import canonical_timestamp, format_timestamp
 from appcrm.errors import CsrfRejected, FatalError, Forbidden, RateLimited, ServerFault, Unauthenticated
+from tap_appcrm.id_set import IdSet
 from tap_appcrm.replication.id_scan import IdScan, scan_ids
-from tap_appcrm.replication.id_set import IdSet
 from tap_appcrm.replication.read_context import StallGuard
 from tap_appcrm.replication.refetch import MAX_ROUNDS, fetch, incomplete
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tap_appcrm.replication.id_set import IdSet
+from tap_appcrm.id_set import IdSet
 from tap_appcrm.replication.read_context import StallGuard
 from tap_appcrm.source.page import seek_last
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from appcrm.contact import format_timestamp
 from appcrm.errors import AppcrmError
-from tap_appcrm.replication.id_set import IdSet
+from tap_appcrm.id_set import IdSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

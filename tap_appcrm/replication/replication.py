@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from appcrm.contact import format_timestamp, parse_timestamp
+from tap_appcrm.id_set import IdSet
 from tap_appcrm.replication.backfill import (
     Checkpoint,
     begin,
@@ -21,7 +22,6 @@ from tap_appcrm.replication.backfill import (
 from tap_appcrm.replication.change_order import ChangeOrder
 from tap_appcrm.replication.closing import Closing
 from tap_appcrm.replication.deletes import DeleteDetection, Gone
-from tap_appcrm.replication.id_set import IdSet
 from tap_appcrm.replication.incremental import Changes, NotSorted, bookmark_of, days_ahead, read_changes
 from tap_appcrm.replication.read_context import ReadContext, Rows
 from tap_appcrm.replication.scope import begun_anew, why_anew

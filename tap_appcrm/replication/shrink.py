@@ -2,62 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from appcrm.errors import AppcrmError
 
 if TYPE_CHECKING:
+    from tap_appcrm.shrink_limit import ShrinkLimit
     from tap_appcrm.state import StreamState
-
-SMALLEST_SHARE = 10
-"""A share of a small CRM would forbid what people delete on a normal day."""
 
 
 class ShrunkTooMuch(AppcrmError):
     """The CRM shows far fewer rows than the last complete read found."""
-
-
-@dataclass(frozen=True)
-class ShrinkLimit:
-    """How many rows fewer are believed: a count, or a share of what was there before.
-
-    Args:
-        amount: the count, or per cent.
-        is_share: which of both it is.
-    """
-
-    amount: float
-    is_share: bool
-
-    @classmethod
-    def parse(cls, value: object) -> ShrinkLimit:
-        """Read the setting ``max_shrink``.
-
-        Raises:
-            ValueError: it is neither a count nor a share.
-        """
-        text = str(value).strip()
-        is_share = text.endswith("%")
-        number = text[:-1].strip() if is_share else text
-        if (
-            isinstance(value, bool)
-            or not number.isascii()
-            or not number.replace(".", "", int(is_share)).isdigit()
-        ):
-            raise ValueError("neither a count nor a share")
-        amount = float(number)
-        if is_share and amount > 100:
-            raise ValueError("a share is at most 100%")
-        return cls(amount, is_share)
-
-    def allowed(self, before: int) -> int:
-        """How many of so many rows may be missing."""
-        return max(SMALLEST_SHARE, int(before * self.amount / 100)) if self.is_share else int(self.amount)
-
-    def is_passed(self, before: int | None, found: int | None) -> bool:
-        """Whether more are missing than is believed; nothing is where one of both counts is not known."""
-        return before is not None and found is not None and before - found > self.allowed(before)
 
 
 class SizeCheck:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
-from tap_appcrm.replication.id_set import IdSet
+from tap_appcrm.id_set import IdSet
 
 IDS = st.sets(st.one_of(st.integers(0, 300), st.integers(0, 100_000), st.integers(0, 2**53)))
 

@@ -10,12 +10,13 @@ import pytest
 from test_walks import crm_with
 
 from appcrm.errors import ConnectionFault, Forbidden, NotFound, ServerFault, Unauthenticated
+from tap_appcrm.id_set import IdSet
 from tap_appcrm.replication.deletes import Gone
-from tap_appcrm.replication.id_set import IdSet
 from tap_appcrm.replication.read_context import MOST_PAGES_WITHOUT_NEWS, IncompleteRead, ReadContext, Rows
 from tap_appcrm.replication.replication import Replication
-from tap_appcrm.replication.shrink import ShrinkLimit, ShrunkTooMuch
+from tap_appcrm.replication.shrink import ShrunkTooMuch
 from tap_appcrm.settings import TapSettings
+from tap_appcrm.shrink_limit import ShrinkLimit
 from tap_appcrm.source.page import NEWEST_FIRST, SourcePage
 from tap_appcrm.state import StateError, StreamState
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from tap_appcrm.replication.id_set import IdSet
+from tap_appcrm.id_set import IdSet
 from tap_appcrm.state import StateError, StreamState
 from tap_appcrm.tap import TapAppcrm
 
