@@ -66,12 +66,22 @@ class Crm:
         """A company's new id."""
         return int(self._call("POST", f"{self.api_url}/companies", {"name": name})["id"])
 
+    def create_deal(self, name: str, email: str) -> None:
+        """A deal in the first stage, for one contact."""
+        deal = self._call("POST", f"{self.api_url}/deals", {"name": name, "stage_id": 1})
+        address = f"{self.api_url}/associations/contacts/{self._find(email)['id']}"
+        self._call("PUT", address, {"deals": [deal["id"]]})
+
     def edit(self, email: str, **fields: str) -> None:
         """Change one contact, as someone at the CRM's screen does."""
-        query = urllib.parse.urlencode({"q": email, "search_fields": "email:="})
-        [contact] = self._call("GET", f"{self.api_url}/contacts/search?{query}")
+        contact = self._find(email)
         body = {"first_name": contact["first_name"], **fields}
         self._call("PUT", f"{self.api_url}/contacts/{contact['id']}", body)
+
+    def _find(self, email: str) -> dict[str, Any]:
+        query = urllib.parse.urlencode({"q": email, "search_fields": "email:="})
+        [contact] = self._call("GET", f"{self.api_url}/contacts/search?{query}")
+        return contact  # type: ignore[no-any-return]  # JSON
 
     def contacts(self) -> list[dict[str, Any]]:
         """Every contact as the API shows it one by one, associations and all."""

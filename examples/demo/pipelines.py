@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,14 +62,14 @@ class Meltano:
         marker.write_text(fingerprint, encoding="utf-8")
         return True
 
-    def run(self, *plugins: str) -> float:
-        """`meltano run PLUGINS`; returns its seconds, raises PipelineError."""
+    def run(self, *plugins: str, **settings: str) -> float:
+        """`meltano run PLUGINS` with further settings; returns its seconds, raises PipelineError."""
         began = time.monotonic()
         # Installed once, by install(); a run should not look again.
-        self.command("run", "--no-install", *plugins)
+        self.command("run", "--no-install", *plugins, **settings)
         return time.monotonic() - began
 
-    def command(self, *arguments: str) -> None:
+    def command(self, *arguments: str, **settings: str) -> None:
         """One command of Meltano; raises PipelineError with its last lines."""
         self._count += 1
         log = self._logs / f"{self._count:02}-{'-'.join(arguments)}.log"
@@ -76,7 +77,7 @@ class Meltano:
             process = subprocess.Popen(  # noqa: S603  the command that the Makefile installed
                 [str(EXECUTABLE), *arguments],
                 cwd=PROJECT,
-                env=self._environment,
+                env=self._environment | settings,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -92,6 +93,22 @@ class Meltano:
             raise PipelineError(
                 f"`meltano {' '.join(arguments)}` ended with {status}; all of it is in {log}\n{last}"
             )
+
+
+def own_command(name: str, *arguments: str, stdin: Path | None = None) -> None:
+    """One command of this package, without settings of the shell; raises PipelineError with what it said."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
+    with contextlib.ExitStack() as files:
+        done = subprocess.run(  # noqa: S603  this package's own commands
+            [str(Path(sys.executable).parent / name), *arguments],
+            env=environment,
+            stdin=files.enter_context(stdin.open("rb")) if stdin else subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        raise PipelineError(f"`{name}` ended with {done.returncode}:\n{done.stdout}{done.stderr}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

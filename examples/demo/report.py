@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,29 +23,47 @@ class Step:
 _HEADINGS = ("step", "rows", "what became of them", "requests", "seconds")
 
 
-def operations(receipts: Path, skip: int) -> Counter[str]:
-    """Receipts of target-appcrm by operation, those after the first `skip`."""
-    lines = receipts.read_text(encoding="utf-8").splitlines() if receipts.exists() else []
-    records = [message["record"] for message in map(json.loads, lines) if message["type"] == "RECORD"]
-    return Counter(record["operation"] for record in records[skip:])
+@dataclasses.dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run of target-appcrm says of itself at `summary_path`."""
+
+    run_id: str
+    records: int
+    counts: dict[str, int]
+    sentence: str
 
 
-def sentence(counted: Counter[str]) -> str:
-    """`59 create`, `2 update, 1 unchanged`: most first."""
-    return ", ".join(f"{number} {operation}" for operation, number in counted.most_common()) or "nothing"
+def read_summary(path: Path) -> Summary:
+    """The last run's record; what it did not do is left out of its counts."""
+    run = json.loads(path.read_text(encoding="utf-8"))
+    counts = {operation: number for operation, number in run["counts"].items() if number}
+    planned = " planned" if run["planned"] else ""
+    sentence = ", ".join(f"{number} {operation}{planned}" for operation, number in counts.items())
+    return Summary(run["run_id"], run["records"], counts, sentence or "nothing to do")
 
 
 def table(steps: Sequence[Step]) -> str:
     """The steps under their headings, numbers to the right, with a total."""
     rows = [(s.name, str(s.rows), s.outcome, str(s.requests), f"{s.seconds:.1f}") for s in steps]
     total = ("all", "", "", str(sum(s.requests for s in steps)), f"{sum(s.seconds for s in steps):.1f}")
-    widths = [max(map(len, column)) for column in zip(_HEADINGS, *rows, total, strict=True)]
+    [heading, rule, *lines] = aligned([_HEADINGS, *rows, total], right=(1, 3, 4)).splitlines()
+    return "\n".join([heading, rule, *lines[:-1], rule, lines[-1]])
+
+
+def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """Rows in columns, the first as their headings."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
         return "  ".join(
-            cell.ljust(width) if position in {0, 2} else cell.rjust(width)
+            cell.rjust(width) if position in right else cell.ljust(width)
             for position, (cell, width) in enumerate(zip(cells, widths, strict=True))
         ).rstrip()
 
-    rule = "  ".join("-" * width for width in widths)
-    return "\n".join([line(_HEADINGS), rule, *map(line, rows), rule, line(total)])
+    heading, *others = map(line, rows)
+    return "\n".join([heading, "  ".join("-" * width for width in widths), *others])
+
+
+def indented(rows: Sequence[Sequence[str]]) -> str:
+    """Rows in columns, two spaces to the right."""
+    return "\n".join(f"  {line}" for line in aligned(rows).splitlines())

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The main job with real parts: warehouse -> CRM -> warehouse, changes on both sides, and a proof at the end.
+"""The main job with real parts: warehouse -> CRM -> warehouse, by a plan, with a mistake undone and a proof at the end.
 
 `make demo` sets everything up and runs this. It needs no account and no server: PostgreSQL comes out of a Python wheel,
 the CRM is the sandbox of this package, Meltano and its plugins come from the package registry. All files lie in .demo/.
@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import fcntl
 import json
+import shutil
 import signal
 import sys
 import time
@@ -23,7 +24,7 @@ from typing import NoReturn
 import report
 import warehouse
 from crm import Crm, CrmError
-from pipelines import PROJECT, Meltano, PipelineError
+from pipelines import PROJECT, Meltano, PipelineError, own_command
 from postgres import DATABASE, HOST, USER, EmbeddedPostgres, PostgresError
 from report import Step
 
@@ -37,15 +38,18 @@ class Demo:
 
     def __init__(self, folder: Path) -> None:
         self.steps: list[Step] = []
-        self.receipts = folder / "receipts.singer.jsonl"
         self._postgres = EmbeddedPostgres(folder / "postgres")
         self._crm = Crm(folder / "crm")
         self._folder = folder
+        self._plan, self._receipts, self._summary = (
+            folder / name for name in ("plan.singer.jsonl", "receipts.singer.jsonl", "summary.json")
+        )
 
     def start(self) -> None:
         """Begin with an empty warehouse and an empty CRM, and install Meltano's plugins."""
-        for leftover in (self.receipts, *self._folder.glob("rejects*")):
+        for leftover in (self._plan, self._receipts, self._summary, *self._folder.glob("rejects*")):
             leftover.unlink(missing_ok=True)
+        shutil.rmtree(self._folder / "undo", ignore_errors=True)
         self._postgres.start()
         self._crm.start()
         say(
@@ -75,33 +79,72 @@ class Demo:
             f" the view model.contacts makes contacts of them. {len(names)} companies created in the CRM"
         )
 
-    def warehouse_to_crm(self, name: str) -> None:
-        """`meltano run tap-postgres target-appcrm`."""
-        before, skip = self._crm.requests(), report.operations(self.receipts, 0).total()
-        seconds = self._meltano.run("tap-postgres", "target-appcrm")
-        counted = report.operations(self.receipts, skip)
-        self._record(name, counted.total(), report.sentence(counted), before, seconds, dict(counted))
+    def plan(self, name: str) -> None:
+        """A dry run of `meltano run tap-postgres target-appcrm`, and the page that shows what it would do."""
+        self._into_crm(name, DRY_RUN="true", RECEIPTS_PATH=str(self._plan))
+        page = str(self._folder / "plan.html")
+        own_command("appcrm-report", "html", str(self._plan), "-o", page)
+        say(f"What it would do, to look at in a browser: {page}")
+
+    def apply_plan(self, name: str) -> None:
+        """The same command, held to the plan."""
+        self._into_crm(name, PLAN_PATH=str(self._plan))
+
+    def warehouse_to_crm(self, name: str) -> str:
+        """`meltano run tap-postgres target-appcrm`; returns the run's id."""
+        return self._into_crm(name)
+
+    def undo(self, name: str, run_id: str) -> None:
+        """Take one run back: `appcrm-report undo`, then the command that it prints."""
+        before, began = self._crm.requests(), time.monotonic()
+        folder, config = self._folder / "undo", self._folder / "config.json"
+        own_command("appcrm-report", "undo", str(self._receipts), "--run", run_id, "-o", str(folder))
+        settings = {"api_url": self._crm.api_url, "auth_token": self._crm.token}
+        paths = {"receipts_path": str(self._receipts), "summary_path": str(self._summary)}
+        config.touch(mode=0o600)
+        config.write_text(json.dumps(settings | paths), encoding="utf-8")
+        own_command(
+            *("target-appcrm", "--config", str(config), "--config", str(folder / "undo.settings.json")),
+            stdin=folder / "undo.singer.jsonl",
+        )
+        run = report.read_summary(self._summary)
+        self._record(name, run.records, run.sentence, before, time.monotonic() - began, run.counts)
 
     def crm_to_warehouse(self, name: str) -> None:
         """`meltano run tap-appcrm target-postgres`."""
         before, moment = self._crm.requests(), warehouse.last_load(self._connection)
         seconds = self._meltano.run("tap-appcrm", "target-postgres")
-        rows = warehouse.loaded_since(self._connection, moment)
-        self._record(name, rows, f"{rows} upsert", before, seconds)
+        counts = warehouse.loaded_since(self._connection, moment)
+        outcome = ", ".join(f"{number} {table}" for table, number in counts.items() if number) + " loaded"
+        self._record(name, sum(counts.values()), outcome, before, seconds, counts)
 
     def receipts_to_warehouse(self, name: str) -> None:
         """`meltano run tap-receipts target-postgres`."""
         before = self._crm.requests()
         seconds = self._meltano.run("tap-receipts", "target-postgres")
-        rows = warehouse.count(self._connection, "appcrm.appcrm_receipts")
-        self._record(name, rows, f"{rows} insert", before, seconds)
+        counts = {
+            what: warehouse.count(self._connection, f"appcrm.appcrm_{what}") for what in ("receipts", "runs")
+        }
+        outcome = f"{counts['receipts']} receipts of {counts['runs']} runs loaded"
+        self._record(name, sum(counts.values()), outcome, before, seconds, counts)
 
-    def work_in_crm(self, edits: dict[str, dict[str, str]]) -> None:
-        """An hour later, someone edits contacts by e-mail at the CRM's screen."""
+    def work_in_crm(self, edits: dict[str, dict[str, str]], deals: dict[str, str] | None = None) -> None:
+        """An hour later, someone edits contacts and makes deals by e-mail at the CRM's screen."""
         self._crm.advance_clock(_HOUR)
         for email, fields in edits.items():
             self._crm.edit(email, **fields)
-            say(f"In the CRM: {email} is now {fields}")
+            say(f"In the CRM: {email} is now {', '.join(fields.values())}")
+        for email, deal in (deals or {}).items():
+            self._crm.create_deal(deal, email)
+            say(f"In the CRM: a deal for {email}, {deal}")
+
+    def make_mistake(self) -> None:
+        """The shop's till writes something wrong."""
+        say(f"In the warehouse: {warehouse.make_mistake(self._connection)}")
+
+    def mend_mistake(self) -> None:
+        """And mends it."""
+        say(f"In the warehouse: {warehouse.mend_mistake(self._connection)}")
 
     def work_in_warehouse(self) -> None:
         """The shop's till writes on."""
@@ -116,31 +159,31 @@ class Demo:
         print(
             f"Proof (examples/demo/proof.sql): {proof.model} people in the model, {proof.crm} in the CRM by its own "
             f"API, {proof.loaded} in the table loaded back;\n{len(proof.differences)} differences in names, address, "
-            "phones, tags, companies, job title and custom fields."
+            "phones, tags, companies, owner, job title and custom fields."
         )
         return proof.holds
 
-    def show_receipts(self) -> None:
-        """The example query over the receipts: the changes of the second run."""
-        print(
-            "\nWhat target-appcrm changed, from its receipts in the warehouse (examples/receipts/receipts.sql):"
-        )
-        for at, operation, email, _, field, old, new, reason, *_ in warehouse.receipts(self._connection):
-            if operation != "create":
-                print(f"  {at:%H:%M:%S} {operation} {email} {field}: {old} -> {new} {reason or ''}".rstrip())
+    def show_warehouse(self) -> None:
+        """Two queries: what the receipts say of the last run, and whom the CRM's tables know."""
+        print("\nThe last changes, from the receipts (examples/receipts/receipts.sql):\n")
+        print(report.indented(warehouse.last_changes(self._connection)))
+        print("\nContacts with their companies, deals and owners, by names (examples/demo/join.sql):\n")
+        print(report.indented(warehouse.joined(self._connection)))
+
+    def _into_crm(self, name: str, **settings: str) -> str:
+        before = self._crm.requests()
+        settings = {f"TARGET_APPCRM_{setting}": value for setting, value in settings.items()}
+        seconds = self._meltano.run("tap-postgres", "target-appcrm", **settings)
+        run = report.read_summary(self._summary)
+        self._record(name, run.records, run.sentence, before, seconds, run.counts)
+        return run.run_id
 
     def _record(
-        self,
-        name: str,
-        rows: int,
-        outcome: str,
-        before: int,
-        seconds: float,
-        operations: dict[str, int] | None = None,
+        self, name: str, rows: int, outcome: str, before: int, seconds: float, counts: dict[str, int]
     ) -> None:
-        step = Step(name, rows, outcome, self._crm.requests() - before, seconds, operations or {})
+        step = Step(name, rows, outcome, self._crm.requests() - before, seconds, counts)
         self.steps.append(step)
-        say(f"{name}: {rows} rows ({outcome}), {step.requests} requests, {seconds:.1f} s")
+        say(f"Step {name}: {outcome}")
 
     def _settings(self) -> dict[str, str]:
         crm = {"API_URL": self._crm.api_url, "AUTH_TOKEN": self._crm.token}
@@ -158,11 +201,11 @@ class Demo:
             f"{plugin}_POSTGRES_{name}": v for plugin in ("TAP", "TARGET") for name, v in database.items()
         }
         return settings | {
-            # The proof compares companies too, and this CRM's list carries them without further requests.
-            "TAP_APPCRM__SELECT": json.dumps(["contacts.*", "contact_associations.*"]),
-            "TARGET_APPCRM_RECEIPTS_PATH": str(self.receipts),
+            "TAP_APPCRM__SELECT": json.dumps([f"{stream}.*" for stream in warehouse.STREAMS]),
+            "TARGET_APPCRM_RECEIPTS_PATH": str(self._receipts),
             "TARGET_APPCRM_REJECTS_PATH": str(self._folder / "rejects-{started_at}.singer.jsonl"),
-            "TAP_RECEIPTS_PATH": str(self.receipts),
+            "TARGET_APPCRM_SUMMARY_PATH": str(self._summary),
+            "TAP_RECEIPTS_PATH": str(self._receipts),
         }
 
 
@@ -170,26 +213,25 @@ def play(demo: Demo) -> bool:
     """All steps in order; whether the proof holds."""
     demo.start()
     demo.fill_warehouse()
-    demo.warehouse_to_crm("1 warehouse -> CRM, first run")
+    demo.plan("1 warehouse -> CRM, a plan")
+    demo.apply_plan("2 warehouse -> CRM, as planned")
+    demo.make_mistake()
+    wrong = demo.warehouse_to_crm("3 warehouse -> CRM, the mistake")
+    demo.undo("4 undo of step 3", wrong)
+    demo.mend_mistake()
     demo.work_in_crm({"luisg@embraer.com.br": {"job_title": "Head of Design"}})
-    demo.crm_to_warehouse("2 CRM -> warehouse, first run")
+    demo.crm_to_warehouse("5 CRM -> warehouse")
     demo.work_in_warehouse()
     demo.work_in_crm(
-        {
-            "bjorn.hansen@yahoo.no": {"job_title": "Head of Procurement"},
-            "eduardo@woodstock.com.br": {"job_title": "Sócio"},
-        }
+        {"bjorn.hansen@yahoo.no": {"job_title": "Head of Procurement"}},
+        {"eduardo@woodstock.com.br": "A stage for Woodstock"},
     )
-    demo.warehouse_to_crm("3 warehouse -> CRM, what changed")
-    demo.crm_to_warehouse("4 CRM -> warehouse, what changed")
-    demo.receipts_to_warehouse("5 receipts -> warehouse")
-    print(f"\n{report.table(demo.steps)}\n")
-    print(
-        "A bookmark includes the row that it ended at, so steps 3 and 4 each read one row more than had changed; "
-        "examples/demo/README.md\nexplains every step.\n"
-    )
+    demo.warehouse_to_crm("6 warehouse -> CRM, what changed")
+    demo.crm_to_warehouse("7 CRM -> warehouse, what changed")
+    demo.receipts_to_warehouse("8 receipts -> warehouse")
+    print(f"\n{report.table(demo.steps)}\n\nexamples/demo/README.md explains every step.\n")
     holds = demo.prove()
-    demo.show_receipts()
+    demo.show_warehouse()
     return holds
 
 

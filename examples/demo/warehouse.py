@@ -17,6 +17,9 @@ HERE = Path(__file__).parent
 DATA = HERE.parent / "data"
 _TABLES = {"customers": "chinook_customers.csv", "invoices": "chinook_invoices.csv"}
 
+STREAMS = ("contacts", "contact_associations", "companies", "deals", "users")
+_SHOWN_CHANGES, _SHOWN_SIGNS = 8, 26
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
@@ -78,20 +81,53 @@ def change_two_customers(connection: Connection) -> list[str]:
     return ["Frank Harris moved to New York and has a new phone", "Fernanda Ramos bought for 12.34"]
 
 
-def last_load(connection: Connection) -> Any:  # noqa: ANN401  a timestamp or None
-    """When target-postgres last took a contact in, or None before the first."""
-    if connection.execute("SELECT to_regclass('appcrm.contacts')").fetchone() == (None,):
-        return None
-    return cast(
-        "tuple[Any]", connection.execute("SELECT max(_sdc_received_at) FROM appcrm.contacts").fetchone()
-    )[0]
-
-
-def loaded_since(connection: Connection, moment: Any) -> int:  # noqa: ANN401  a timestamp or None
-    """Rows of contacts that target-postgres wrote after a moment; all of them with None."""
-    return count(
-        connection, "appcrm.contacts", "_sdc_received_at > coalesce(%s, '-infinity'::timestamp)", moment
+def make_mistake(connection: Connection) -> str:
+    """Five French customers get a wrong city; returns what happened, for people."""
+    connection.execute(
+        "CREATE TABLE shop.before_the_mistake AS SELECT * FROM shop.customers WHERE country = 'France';"
+        "UPDATE shop.customers SET city = 'Nowhere', updated_at = clock_timestamp() WHERE country = 'France'"
     )
+    return f"by mistake, {count(connection, 'shop.before_the_mistake')} French customers moved to Nowhere"
+
+
+def mend_mistake(connection: Connection) -> str:
+    """They get their cities back; returns what happened, for people."""
+    connection.execute(
+        "UPDATE shop.customers SET city = before.city, updated_at = clock_timestamp()"
+        " FROM shop.before_the_mistake AS before WHERE before.customer_id = customers.customer_id"
+    )
+    return "the French customers have their cities back"
+
+
+def last_load(connection: Connection) -> Any:  # noqa: ANN401  a timestamp or None
+    """When target-postgres last took a row of the CRM in, or None before the first."""
+    moments = [
+        cast(
+            "tuple[Any]",
+            connection.execute(
+                sql.SQL("SELECT max(_sdc_received_at) FROM {}").format(sql.Identifier("appcrm", table))
+            ).fetchone(),
+        )[0]
+        for table in _loaded_tables(connection)
+    ]
+    return max((moment for moment in moments if moment), default=None)
+
+
+def loaded_since(connection: Connection, moment: Any) -> dict[str, int]:  # noqa: ANN401  a timestamp or None
+    """Rows that target-postgres wrote after a moment, by table; all of them with None."""
+    where: LiteralString = "_sdc_received_at > coalesce(%s, '-infinity'::timestamp)"
+    return {
+        table: count(connection, f"appcrm.{table}", where, moment) for table in _loaded_tables(connection)
+    }
+
+
+def _loaded_tables(connection: Connection) -> list[str]:
+    """The tables of the tap's streams that exist; associations come with their contacts."""
+    exists = connection.execute(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'appcrm'"
+    )
+    names = {name for (name,) in exists}
+    return [stream for stream in STREAMS if stream in names and stream != "contact_associations"]
 
 
 def count(connection: Connection, table: str, where: LiteralString = "true", *values: Any) -> int:  # noqa: ANN401  parameters
@@ -120,11 +156,26 @@ def prove(connection: Connection, crm_contacts: list[dict[str, Any]]) -> Proof:
     )
 
 
-def receipts(connection: Connection) -> list[tuple[Any, ...]]:
-    """Rows of the example query over the receipts that were loaded."""
-    return connection.execute(
-        (HERE.parent / "receipts" / "receipts.sql").read_text(encoding="utf-8")
-    ).fetchall()
+def last_changes(connection: Connection) -> list[tuple[str, ...]]:
+    """The example query over the receipts that were loaded: the newest changes of fields, under their headings."""
+    query = (HERE.parent / "receipts" / "receipts.sql").read_text(encoding="utf-8")
+    rows = [row for row in connection.execute(query).fetchall() if row[4]]
+    changes = [(f"{row[0]:%H:%M:%S}", row[1], row[2], row[4], *map(_shown, row[5:7])) for row in rows]
+    return [("at", "operation", "email", "field", "old", "new"), *changes[:_SHOWN_CHANGES]]
+
+
+def joined(connection: Connection) -> list[tuple[str, ...]]:
+    """The contacts who have a company or a deal, with both and their owners, under their headings."""
+    cursor = connection.execute(_script("join.sql"))
+    headings = tuple(column.name for column in cursor.description or ())
+    return [headings, *(tuple(map(_shown, row)) for row in cursor.fetchall())]
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401  any value of PostgreSQL
+    if isinstance(value, list):
+        value = ", ".join(str(one["number"]) if isinstance(one, dict) else str(one) for one in value)
+    text = "" if value is None else str(value)
+    return text if len(text) <= _SHOWN_SIGNS else f"{text[: _SHOWN_SIGNS - 1]}…"
 
 
 def _script(name: str) -> str:

@@ -55,28 +55,49 @@ def test_both_sides_hold_the_same_59_people(told):
     assert "\n0 differences" in told[1]
 
 
-def test_it_says_why_a_second_run_reads_one_row_more_than_changed(told, steps):
-    assert "so steps 3 and 4 each read one row more than had changed" in told[1]
-    assert [steps[step]["rows"] for step in (3, 4)] == [2 + 1, 4 + 1]
+def test_a_plan_writes_nothing_and_is_applied_in_a_request_a_person(steps):
+    assert steps[1]["operations"] == steps[2]["operations"] == {"create": 59}
+    assert steps[1]["requests"] <= 3
+    assert steps[2]["requests"] <= 59 + 3
 
 
-def test_the_first_run_creates_each_person_once_in_little_more_than_a_request_each(steps):
-    assert steps[1]["operations"] == {"create": 59}
-    assert steps[1]["requests"] <= 59 + 3
+def test_the_page_of_the_plan_lies_where_it_says(told):
+    [line] = [line for line in told[1].splitlines() if "in a browser" in line]
+    assert "<title>" in Path(line.rpartition(": ")[2].rstrip(".")).read_text(encoding="utf-8")
 
 
-def test_the_first_read_takes_a_page_and_what_discovery_samples(steps):
-    assert steps[2]["rows"] == 59
-    assert steps[2]["requests"] <= 3
+def test_a_mistake_is_undone_so_that_the_right_rows_find_nothing_to_do(steps):
+    assert steps[3]["operations"]["update"] == 5
+    assert steps[4]["operations"] == {"update": 5}
+    assert steps[6]["operations"] == {"update": 2, "unchanged": 5}
+
+
+def test_the_first_read_takes_a_page_of_each_stream_and_what_discovery_asks(steps):
+    assert steps[5]["operations"]["contacts"] == 59
+    assert steps[5]["requests"] <= 6
 
 
 def test_the_second_runs_move_only_what_changed(steps):
-    assert steps[3]["operations"]["update"] == 2
-    assert steps[3]["rows"] <= 3
-    assert steps[3]["requests"] <= 5
-    assert steps[4]["rows"] <= 6
-    assert steps[4]["requests"] <= 3
+    assert steps[6]["rows"] == 2 + 5
+    assert steps[6]["requests"] <= 6
+    assert steps[7]["operations"]["contacts"] <= 4 + 1
+    assert steps[7]["requests"] <= 6
 
 
 def test_the_receipts_arrive_in_the_warehouse(steps):
-    assert steps[5]["rows"] == steps[1]["rows"] + steps[3]["rows"]
+    written = sum(steps[step]["rows"] for step in (2, 3, 4, 6))
+    assert steps[8]["operations"] == {"receipts": written, "runs": 4}
+
+
+def test_it_ends_with_contacts_companies_deals_and_owners_by_their_names(told):
+    row = next(
+        line.split("  ")
+        for line in told[1].splitlines()
+        if "A stage for Woodstock" in line and line[0] == " "
+    )
+    cells = [cell.strip() for cell in row if cell.strip()]
+    assert cells[:3] == ["Eduardo Martins", "Woodstock Discos", "A stage for Woodstock"]
+
+
+def test_nothing_that_it_prints_is_wider_than_a_screen(told):
+    assert max(len(line) for line in told[1].splitlines() if line.startswith("  ")) <= 120
