@@ -45,7 +45,7 @@ YES_SINCE_1_5 = {(1, 5): True, (1, 6): True, (1, 7): True}
 BY_VERSION: Mapping[Ability, Mapping[Version, bool]] = MappingProxyType(
     {
         Ability.SEARCH_IN: {(1, 1): False, (1, 5): True, (1, 6): True, (1, 7): False},
-        Ability.SEARCH_ID_IN: {(1, 1): False, **YES_SINCE_1_5},
+        Ability.SEARCH_ID_IN: {(1, 1): False, (1, 5): False, (1, 6): False, (1, 7): True},
         Ability.FILTERS: {(1, 1): False, **YES_SINCE_1_5},
         Ability.FILTERS_OR: {(1, 1): False, (1, 5): False, (1, 6): True, (1, 7): True},
         Ability.LIST_WITH: YES_SINCE_1_5,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -26,7 +27,8 @@ MAX_PAGE_SIZE = 100
 """Concord's public documentation: ``per_page`` goes up to 100."""
 
 
-class Page(msgspec.Struct, Generic[RowT], frozen=True):
+@dataclass(frozen=True)
+class Page(Generic[RowT]):
     """One page of a list. What the server did not say is None."""
 
     rows: list[RowT]
@@ -37,7 +39,8 @@ class Page(msgspec.Struct, Generic[RowT], frozen=True):
     server_time: datetime | None = None
 
 
-class ListQuery(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class ListQuery:
     """What to list; field names as the API writes them.
 
     Args:
@@ -58,6 +61,10 @@ class ListQuery(msgspec.Struct, frozen=True):
     search_fields: str | None = None
     search_match: str | None = None
     filters: tuple[tuple[str, str], ...] = ()
+
+    def including(self, relations: tuple[str, ...]) -> ListQuery:
+        """Return the same query with relations for ``with=``."""
+        return replace(self, include=relations)
 
     def parameters(self, page: int) -> dict[str, str | int]:
         """Return the query parameters of one page."""

@@ -142,6 +142,11 @@ class RateWindow:
         self._window = 0
         self._start(follows_another=False)
 
+    @property
+    def limit(self) -> int | None:
+        """Requests a window, as the server last told."""
+        return self._limit
+
     def _start(self, *, follows_another: bool, opens_alone: bool = False) -> None:
         """Begin to count anew: the next request is the first of ours in its window.
 
@@ -301,6 +306,11 @@ class Limiter:
         self._counted_until = NEVER
         self.waited_seconds = 0.0
         """Seconds of the run in which requests were held back, however many waited at once."""
+
+    @property
+    def limit(self) -> int | None:
+        """Requests a minute, as the server last told; None where it did not."""
+        return self._window.limit
 
     def acquire(self) -> Ticket:
         """Wait for one's turn; return what ``release`` takes."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
-
-import msgspec
 
 from appcrm.errors import SettingsError
 
@@ -78,11 +77,12 @@ def account_of(api_url: str) -> str:
     return urlunsplit(parts._replace(scheme=parts.scheme.lower(), netloc=parts.netloc.lower()))
 
 
-class ApiSettings(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class ApiSettings:
     """Where the API is and how it may be used; times in seconds."""
 
     api_url: str
-    auth_token: str
+    auth_token: str = field(repr=False)
     user_agent: str
     requests_per_minute: int | None = None
     concurrency: int = 8

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from appcrm.client import MAX_PAGE_SIZE
 from appcrm.contact import canonical_timestamp
@@ -145,7 +144,8 @@ def api_settings(config: Mapping[str, Any]) -> ApiSettings:
     return ApiSettings.from_config(config, user_agent=USER_AGENT)
 
 
-class TapSettings(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class TapSettings:
     """How to read; the API's own settings are apart."""
 
     start_date: str | None
@@ -210,9 +210,7 @@ class TapSettings(msgspec.Struct, frozen=True):
     @property
     def of_everything(self) -> TapSettings:
         """The same without what narrows contacts: a neighbour is read whole, so that every id finds its row."""
-        return msgspec.structs.replace(
-            self, start_date=None, query=None, search_fields=None, search_match=None
-        )
+        return replace(self, start_date=None, query=None, search_fields=None, search_match=None)
 
     @property
     def scope(self) -> Scope:

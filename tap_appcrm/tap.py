@@ -20,8 +20,9 @@ from singer_sdk.plugin_base import JSONSchemaValidator, _ConfigInput
 from singer_sdk.singerlib import Catalog
 from singer_sdk.tap_base import CliTestOptionValue
 
-from appcrm.client import Client, ListQuery
-from appcrm.errors import AppcrmError, ConnectionFault, Forbidden, MalformedBody, NotFound, Unauthenticated
+from appcrm.account_check import check_account, report_of
+from appcrm.client import Client
+from appcrm.errors import AppcrmError
 from appcrm.schemas import load_schema
 from appcrm.setting_names import near_misses, unknown_names
 from appcrm.settings import from_environment
@@ -47,8 +48,10 @@ if TYPE_CHECKING:
 
     from tap_appcrm.replication.replication import Replication
 
-TEST_TRIES = 3
 LOG_CONFIG_VARIABLE = "SINGER_SDK_LOG_CONFIG"
+
+summary = logging.getLogger("tap-appcrm.summary")
+"""Shown at every log level: the command sets it so."""
 
 
 class StreamsFailed(AppcrmError):
@@ -321,7 +324,7 @@ class TapAppcrm(Tap):
 
     @classmethod
     def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
-        """Check address, token and permission; ``--test=schema`` writes the schemas instead."""
+        """Tell what the account is and can do; ``--test=schema`` writes the schemas instead."""
         if value != CliTestOptionValue.All.value:
             super().cb_test(ctx, param, value)
             return
@@ -331,36 +334,20 @@ class TapAppcrm(Tap):
         ctx.exit()
 
     def check_connection(self) -> None:
-        """Ask for one contact, in at most three requests, and say what is wrong if anything is.
+        """Tell what the account is and can do, in a few requests; nothing is written.
 
         Raises:
-            InputError: address, token or permission is wrong.
+            AccountRefused: address, token or permission is not good.
         """
-        try:
-            page = self.workers.call(
-                lambda: self.client.list_contacts(ListQuery(per_page=1), max_tries=TEST_TRIES)
-            )
-        except AppcrmError as error:
-            raise InputError(f"{what_is_wrong(error)}: {error}") from error
-        seen = "an unknown number of" if page.total is None else page.total
-        self.logger.info("The address, the token and its permission are good: it may see %s contacts", seen)
+        check = self.workers.call(check_account, self.client, api_settings(self.config))
+        for line in report_of(check, page_size=self.settings.page_size):
+            summary.info(line)
 
 
 def _properties_of(definition: object) -> Collection[str]:
     """Return the settings that one of the SDK's lists of settings defines."""
     properties = definition.get("properties") if isinstance(definition, dict) else None
     return properties.keys() if isinstance(properties, dict) else ()
-
-
-def what_is_wrong(error: AppcrmError) -> str:
-    """Name the part of the connection that an error points at."""
-    if isinstance(error, Unauthenticated):
-        return "The address is good, the token is not"
-    if isinstance(error, Forbidden):
-        return "The address and the token are good, but the token's user may not list contacts"
-    if isinstance(error, (NotFound, MalformedBody, ConnectionFault)):
-        return "The address does not lead to the API"
-    return "The API could not be tried"
 
 
 def read_json(file: IO[Any], what: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import sys
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
+import click
 from singer_sdk import Target
 from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import MapExpressionError, StreamMapConfigError
@@ -15,8 +16,11 @@ from singer_sdk.helpers import capabilities
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
 from singer_sdk.mapper import PluginMapper, RemoveRecordTransform
+from singer_sdk.plugin_base import _ConfigInput
 from singer_sdk.singerlib.json import serialize_json
 
+from appcrm.account_check import check_account, report_of
+from appcrm.client import MAX_PAGE_SIZE, Client
 from appcrm.errors import AppcrmError, SettingsError
 from appcrm.logs import hush_libraries
 from appcrm.setting_names import near_misses, unknown_names
@@ -35,12 +39,10 @@ from target_appcrm.settings import TargetSettings, settings_schema
 from target_appcrm.sinks import ContactsSink
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from types import FrameType
 
-    import click
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
-    from singer_sdk.plugin_base import _ConfigInput
 
     from target_appcrm.match.keys import MatchKey
     from target_appcrm.report.open_rejects import OpenReject
@@ -141,18 +143,7 @@ class TargetAppcrm(Target):
         """
         known = self.config_jsonschema["properties"].keys()
         sdk_names = {name for each in vars(capabilities).values() for name in _properties_of(each)}
-        errors = [
-            *unknown_names(self.config, known | sdk_names, self.name),
-            *near_misses(os.environ, known | sdk_names, self._env_var_prefix),
-        ]
-        if not errors:
-            try:
-                ApiSettings.from_config(self.config, user_agent=self.name)
-                TargetSettings.from_config(self.config)
-                if not isinstance(self.config.get("stream_maps") or {}, dict):
-                    raise SettingsError("stream_maps must be an object")
-            except AppcrmError as error:
-                errors = [str(error)]
+        errors = self.mistakes_in(self.config, known | sdk_names)
         if errors and raise_errors:
             raise SettingsError("; ".join(dict.fromkeys(errors)))
         idle = sorted((self.config.keys() & sdk_names) - known) + sorted(self.config.keys() & IDLE_SETTINGS)
@@ -161,6 +152,38 @@ class TargetAppcrm(Target):
                 "Settings of the Singer SDK that do nothing in this target: %s", ", ".join(idle)
             )
         return errors
+
+    @classmethod
+    def mistakes_in(cls, config: Mapping[str, Any], known: Collection[str]) -> list[str]:
+        """Return what is wrong with a configuration, in sentences that never repeat a value."""
+        errors = [
+            *unknown_names(config, known, cls.name),
+            *near_misses(os.environ, known, cls._env_var_prefix),
+        ]
+        if not errors:
+            try:
+                ApiSettings.from_config(config, user_agent=cls.name)
+                TargetSettings.from_config(config)
+                if not isinstance(config.get("stream_maps") or {}, dict):
+                    raise SettingsError("stream_maps must be an object")
+            except AppcrmError as error:
+                errors = [str(error)]
+        return errors
+
+    @classmethod
+    def test_account(cls, config: dict[str, Any]) -> None:
+        """Tell what the account is and can do, in a few requests; nothing is written, no file either.
+
+        Raises:
+            AppcrmError: a setting cannot work, or address, token or permission is not good.
+        """
+        sdk_names = {name for each in vars(capabilities).values() for name in _properties_of(each)}
+        errors = cls.mistakes_in(config, cls.config_jsonschema["properties"].keys() | sdk_names)
+        if errors:
+            raise SettingsError("; ".join(dict.fromkeys(errors)))
+        api = ApiSettings.from_config(config, user_agent=f"{cls.name}/{VERSION}")
+        for line in report_of(check_account(Client.from_settings(api), api), page_size=MAX_PAGE_SIZE):
+            cls.logger.info(line)
 
     # Messages
 
@@ -348,6 +371,14 @@ class TargetAppcrm(Target):
         return VERSION
 
     @classmethod
+    def get_singer_command(cls) -> click.Command:
+        """Return the command line, with ``--test``."""
+        command = super().get_singer_command()
+        told = "Tell what address, token and CRM are and can do, in a few requests; nothing is written."
+        command.params.append(click.Option(["--test"], is_flag=True, help=told))
+        return command
+
+    @classmethod
     def invoke(  # type: ignore[override]  # the SDK's own command passes these
         cls,
         *,
@@ -355,6 +386,7 @@ class TargetAppcrm(Target):
         about_format: str | None = None,
         config: _ConfigInput | None = None,
         file_input: IO[str] | None = None,
+        test: bool = False,
     ) -> None:
         """Run the command and end it in order: whatever went wrong is one sentence, and the right exit code."""
         if about:
@@ -366,6 +398,10 @@ class TargetAppcrm(Target):
         hush_libraries()
 
         def run() -> None:
+            if test:
+                given = _ConfigInput() if config is None else config
+                cls.test_account(given.config | (cls._env_var_config if given.parse_env else {}))
+                return
             target = cls(
                 config={} if config is None else config.config,
                 parse_env_config=config is not None and config.parse_env,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
-
-import msgspec
 
 from appcrm.client import ListQuery
 from appcrm.contact import as_id, canonical_timestamp
@@ -150,7 +148,7 @@ class ListSource:
     def _page(
         self, order: str, number: int, *, page_size: int | None = None, probing: bool = False
     ) -> SourcePage:
-        query = msgspec.structs.replace(
+        query = replace(
             self._query,
             order=order,
             per_page=page_size or self._query.per_page,
@@ -164,7 +162,7 @@ class ListSource:
         self.columns.update(*page.rows)
         if query.select and not has_fields(page.rows, query.select):
             self._select = ()
-            page = self._list(msgspec.structs.replace(query, select=()), number, probing=probing)
+            page = self._list(replace(query, select=()), number, probing=probing)
         return source_page(page, query.per_page)
 
     def _probe_associations(self, query: ListQuery, number: int) -> Page[Row]:
@@ -177,7 +175,7 @@ class ListSource:
         except (FatalError, ServerFault):
             # It may be with= that the server does not take: only the page without it can tell.
             self._include = ()
-            page = self._list(msgspec.structs.replace(query, include=()), number, probing=True)
+            page = self._list(replace(query, include=()), number, probing=True)
         if page.rows and not carries(page.rows, self._resource.carried):
             self._include = ()
             self._select = self._otherwise_select or self._select
@@ -201,7 +199,7 @@ class ListSource:
             raise
         except (FatalError, ServerFault):
             # It may be select= that the server does not take: only the page without it can tell.
-            return self._list(msgspec.structs.replace(query, select=()), number, probing=probing), False
+            return self._list(replace(query, select=()), number, probing=probing), False
 
     def _list(
         self, query: ListQuery, number: int, *, probing: bool = False, trashed: bool = False
@@ -224,7 +222,7 @@ class ListSource:
         return self._workers.call(self._id_page, number)
 
     def _id_page(self, number: int) -> SourcePage:
-        query = msgspec.structs.replace(self._query, order=BY_ID, select=self._id_select)
+        query = replace(self._query, order=BY_ID, select=self._id_select)
         if self._is_id_select_tried or not query.select:
             page = self._list(query, number)
         else:
@@ -239,7 +237,7 @@ class ListSource:
 
     def trash_page(self, number: int) -> SourcePage:
         """Read a page of the trash; a server that does not know it is asked twice at most."""
-        query = msgspec.structs.replace(self._query, order=NEWEST_FIRST)
+        query = replace(self._query, order=NEWEST_FIRST)
         return self._workers.call(
             lambda: source_page(self._list(query, number, probing=True, trashed=True), query.per_page)
         )

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from msgspec import structs
-
 from appcrm.client import MAX_PAGE_SIZE, ListQuery
 from appcrm.contact import BODY_ASSOCIATIONS, normalise
 from appcrm.errors import (
@@ -111,7 +109,7 @@ class Fetches:
         """List a page, with associations where they are wanted; a server that refuses those is not asked again."""
         if not include or self._takes_include is False:
             return self._client.list_contacts(query, number, max_tries=max_tries)
-        asked = structs.replace(query, include=BODY_ASSOCIATIONS)
+        asked = query.including(BODY_ASSOCIATIONS)
         if self._takes_include:
             return self._client.list_contacts(asked, number, max_tries=max_tries)
         try:

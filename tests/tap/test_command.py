@@ -192,7 +192,15 @@ def test_the_connection_test_says_which_part_is_wrong(tap, appcrm_sandbox, given
     assert ended.code == code
     assert told in ended.last[-1]
     assert ended.out == ""
-    assert appcrm_sandbox.counts()["total"] <= 3
+    assert appcrm_sandbox.counts()["total"] <= 6
+
+
+def test_the_connection_test_is_told_at_every_log_level_and_writes_no_file(tap, appcrm_sandbox, tmp_path):
+    config = good(appcrm_sandbox, receipt_path=str(tmp_path / "receipt"))
+    ended = tap(config, "--test", loglevel="ERROR")
+    for part in ("Address", "Token", "Rate limit", "Trash", "Reading all 25 contacts: 5 requests"):
+        assert part in ended.err
+    assert not (tmp_path / "receipt").exists()
 
 
 def test_the_connection_test_tells_a_lacking_permission_and_a_wrong_path(tap, appcrm_sandbox):

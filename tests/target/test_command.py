@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -76,3 +77,42 @@ def test_a_reader_of_states_that_is_gone_ends_the_run_in_one_sentence(crm, comma
     assert "Exception ignored" not in done.stderr
     assert "a state cannot be written to standard output (Broken pipe)" in done.stderr
     assert [contact["first_name"] for contact in crm.contacts()] == [person(1)["first_name"]]
+
+
+# --test
+
+
+def tested(crm, tmp_path, **given):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"api_url": crm.url, "auth_token": crm.token, **given}))
+    return subprocess.run(
+        [str(TARGET), "--config", str(path), "--test"],
+        input="",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
+    )
+
+
+def test_the_account_is_told_and_nothing_is_written_neither_contact_nor_file(crm, tmp_path):
+    before, files = crm.contacts(trashed=True), {*tmp_path.iterdir()}
+    done = tested(crm, tmp_path, receipts_path="receipts.jsonl", rejects_path="rejects.jsonl")
+    assert (done.returncode, done.stdout) == (0, "")
+    for part in ("Address", "Token", "Rate limit", "Fields list", "Trash", "Writing 1000 contacts"):
+        assert part in done.stderr
+    assert f"it may see {len(crm.contacts())} contacts" in done.stderr.splitlines()[-1]
+    assert crm.contacts(trashed=True) == before
+    assert {path.name for path in {*tmp_path.iterdir()} - files} <= {"config.json"}
+    assert {entry["method"] for entry in crm.log()} == {"GET"}
+
+
+def test_a_wrong_token_or_setting_is_one_sentence_and_exit_code_1(crm, tmp_path):
+    done = tested(crm, tmp_path, auth_token="wr0ng")
+    assert done.returncode == 1
+    assert "The address is good, the token is not" in done.stderr.splitlines()[-1]
+    assert "wr0ng" not in done.stderr
+    done = tested(crm, tmp_path, dryrun=True)
+    assert done.returncode == 1
+    assert "dry_run" in done.stderr.splitlines()[-1]
