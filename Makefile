@@ -99,7 +99,7 @@ test: check $(if $(CI),browser) install-airflow ## everything that CI runs
 	@$(MAKE) --no-print-directory test-field
 
 # A call of its own, after the others: a cluster would take the cores from all that runs beside it.
-test-field: install install-airflow ## Airflow for real: dags test, standalone, and 20 accounts on Celery with a lost worker
+test-field: install install-airflow ## Airflow for real: dags test, standalone, and eight accounts on Celery with a lost worker
 	$(BIN)/pytest -n 2 --dist worksteal --durations 10 -m "" tests/field
 
 # The built wheel and sdist instead of the checkout, the documentation site, what is installed: before a release.

@@ -62,9 +62,14 @@ class Crm:
         """Let time pass in the CRM."""
         self._call("POST", f"{self._origin}/__control/clock", {"advance_seconds": seconds})
 
-    def create_company(self, name: str) -> int:
-        """A company's new id."""
-        return int(self._call("POST", f"{self.api_url}/companies", {"name": name})["id"])
+    def users(self) -> dict[int, str]:
+        """Who may log in: e-mail address by id."""
+        users = self._call("GET", f"{self.api_url}/users?per_page=100")["data"]
+        return {user["id"]: user["email"] for user in users}
+
+    def create_company(self, name: str) -> None:
+        """A company without contacts."""
+        self._call("POST", f"{self.api_url}/companies", {"name": name})
 
     def create_deal(self, name: str, email: str) -> None:
         """A deal in the first stage, for one contact."""
@@ -84,7 +89,7 @@ class Crm:
         return contact  # type: ignore[no-any-return]  # JSON
 
     def contacts(self) -> list[dict[str, Any]]:
-        """Every contact as the API shows it one by one, associations and all."""
+        """Every contact as the API shows it one by one, associations and all, with its owner's address."""
         ids: list[int] = []
         page: dict[str, Any] = {"data": [{}]}
         number = 0
@@ -92,7 +97,9 @@ class Crm:
             number += 1
             page = self._call("GET", f"{self.api_url}/contacts?order=id&per_page=100&page={number}")
             ids += [row["id"] for row in page["data"]]
-        return [self._call("GET", f"{self.api_url}/contacts/{contact_id}") for contact_id in ids]
+        users = self.users()
+        contacts = [self._call("GET", f"{self.api_url}/contacts/{contact_id}") for contact_id in ids]
+        return [{**contact, "owner_email": users.get(contact["user_id"])} for contact in contacts]
 
     @property
     def _origin(self) -> str:

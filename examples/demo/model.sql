@@ -29,11 +29,10 @@ CREATE TABLE shop.invoices (
   loaded_at       timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
--- Ids of the CRM mean something in that CRM only, so the warehouse keeps which company has which.
-CREATE TABLE shop.crm_companies (
-  company    text PRIMARY KEY,
-  company_id integer NOT NULL,
-  updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+-- The shop's own people, by the e-mail address with which they log in to the CRM.
+CREATE TABLE shop.support_reps (
+  support_rep_id integer PRIMARY KEY,
+  email          text NOT NULL
 );
 
 CREATE SCHEMA model;
@@ -70,12 +69,14 @@ SELECT
     ARRAY['music shop', customers.country, CASE WHEN orders.lifetime_value >= 45 THEN 'top customer' END],
     NULL
   ) AS tags,
-  array_remove(ARRAY[crm_companies.company_id], NULL) AS companies,
+  -- Names and addresses, not ids: the target finds the company and the owner in whichever CRM it writes to.
+  array_remove(ARRAY[trim(customers.company)], NULL) AS companies,
+  support_reps.email                 AS user_id,
   coalesce(orders.lifetime_value, 0) AS cf_lifetime_value,
   orders.last_order_at               AS cf_last_order_at,
   customers.customer_id              AS cf_chinook_id,
   -- The latest of all that the row is made of: a new invoice changes a contact too.
-  greatest(customers.updated_at, orders.loaded_at, crm_companies.updated_at) AS changed_at
+  greatest(customers.updated_at, orders.loaded_at) AS changed_at
 FROM shop.customers
 LEFT JOIN orders USING (customer_id)
-LEFT JOIN shop.crm_companies USING (company);
+LEFT JOIN shop.support_reps USING (support_rep_id);

@@ -12,17 +12,17 @@ CREATE FUNCTION proof.phones(jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
   FROM jsonb_array_elements($1) AS phone
 $$;
 
--- Tags as names and companies as ids, be they plain or objects, in one order.
+-- Tags and companies as names, be they plain or objects, in one order.
 CREATE FUNCTION proof.sorted_list(jsonb, member text) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
   SELECT coalesce(jsonb_agg(value ORDER BY value), '[]')
   FROM (
     SELECT CASE jsonb_typeof(item) WHEN 'object' THEN item -> member ELSE item END AS value
-    FROM jsonb_array_elements($1) AS item
+    FROM jsonb_array_elements(coalesce($1, '[]')) AS item
   ) AS items
 $$;
 
 CREATE FUNCTION proof.person(
-  contact jsonb, phones jsonb, tags jsonb, companies jsonb, lifetime_value numeric, last_order_at timestamp
+  contact jsonb, phones jsonb, tags jsonb, companies jsonb, owner text, lifetime_value numeric, last_order_at timestamp
 ) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
   SELECT jsonb_build_object(
     'first_name', contact -> 'first_name',
@@ -33,7 +33,8 @@ CREATE FUNCTION proof.person(
     'postal_code', contact -> 'postal_code',
     'phones', proof.phones(phones),
     'tags', proof.sorted_list(tags, 'name'),
-    'companies', proof.sorted_list(companies, 'id'),
+    'companies', proof.sorted_list(companies, 'name'),
+    'owner', owner,
     'cf_lifetime_value', lifetime_value::numeric(10, 2),
     'cf_last_order_at', last_order_at,
     'cf_chinook_id', (contact ->> 'cf_chinook_id')::integer
@@ -44,7 +45,7 @@ CREATE VIEW proof.model AS
 SELECT
   lower(email) AS email,
   proof.person(
-    to_jsonb(contacts), phones, to_jsonb(tags), to_jsonb(companies), cf_lifetime_value,
+    to_jsonb(contacts), phones, to_jsonb(tags), to_jsonb(companies), user_id, cf_lifetime_value,
     cf_last_order_at AT TIME ZONE 'UTC'
   ) AS person,
   NULL::text AS job_title
@@ -54,7 +55,8 @@ CREATE VIEW proof.crm AS
 SELECT
   lower(contact ->> 'email') AS email,
   proof.person(
-    contact, contact -> 'phones', contact -> 'tags', contact -> 'companies', (contact ->> 'cf_lifetime_value')::numeric,
+    contact, contact -> 'phones', contact -> 'tags', contact -> 'companies', contact ->> 'owner_email',
+    (contact ->> 'cf_lifetime_value')::numeric,
     (contact ->> 'cf_last_order_at')::timestamptz AT TIME ZONE 'UTC'
   ) AS person,
   contact ->> 'job_title' AS job_title
@@ -64,12 +66,14 @@ CREATE VIEW proof.loaded AS
 SELECT
   lower(contacts.email) AS email,
   proof.person(
-    to_jsonb(contacts), to_jsonb(contacts.phones), to_jsonb(contacts.tags), to_jsonb(contact_associations.companies),
-    contacts.cf_lifetime_value::numeric, contacts.cf_last_order_at::timestamp
+    to_jsonb(contacts), to_jsonb(contacts.phones), to_jsonb(contacts.tags),
+    (SELECT jsonb_agg(name) FROM appcrm.companies WHERE to_jsonb(linked.companies) @> to_jsonb(companies.id)),
+    users.email, contacts.cf_lifetime_value::numeric, contacts.cf_last_order_at::timestamp
   ) AS person,
   contacts.job_title
 FROM appcrm.contacts
-LEFT JOIN appcrm.contact_associations ON contact_associations.contact_id = contacts.id;
+LEFT JOIN appcrm.users ON users.id = contacts.user_id
+LEFT JOIN appcrm.contact_associations AS linked ON linked.contact_id = contacts.id;
 
 CREATE VIEW proof.differences AS
 WITH sides AS (

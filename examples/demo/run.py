@@ -70,13 +70,18 @@ class Demo:
         self._postgres.stop()
 
     def fill_warehouse(self) -> None:
-        """Load Chinook, and create its companies in the CRM, whose ids the model needs."""
+        """Load Chinook, whose companies are in the CRM already, and whose support reps are its users."""
         rows = warehouse.load_shop(self._connection)
+        reps = warehouse.keep_support_reps(self._connection, self._crm.users())
         names = warehouse.companies(self._connection)
-        warehouse.keep_company_ids(self._connection, {name: self._crm.create_company(name) for name in names})
+        for name in names:
+            self._crm.create_company(name)
         say(
-            f"The warehouse holds {rows['customers']} customers and {rows['invoices']} invoices of a music shop;"
-            f" the view model.contacts makes contacts of them. {len(names)} companies created in the CRM"
+            f"The warehouse holds {rows['customers']} customers and {rows['invoices']} invoices of a music shop; the"
+            " view model.contacts makes contacts of them"
+        )
+        say(
+            f"The CRM holds no contact yet, but {len(names)} of their companies and {reps} of their support reps"
         )
 
     def plan(self, name: str) -> None:

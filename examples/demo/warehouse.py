@@ -60,12 +60,15 @@ def companies(connection: Connection) -> list[str]:
     return [str(name) for (name,) in rows]
 
 
-def keep_company_ids(connection: Connection, ids: dict[str, int]) -> None:
-    """Remember which id each company has in the CRM."""
+def keep_support_reps(connection: Connection, users: dict[int, str]) -> int:
+    """The customers' support reps are users of the CRM, known by their addresses; returns how many there are."""
+    numbers = connection.execute("SELECT DISTINCT support_rep_id FROM shop.customers ORDER BY 1").fetchall()
     with connection.cursor() as cursor:
         cursor.executemany(
-            "INSERT INTO shop.crm_companies (company, company_id) VALUES (%s, %s)", list(ids.items())
+            "INSERT INTO shop.support_reps VALUES (%s, %s)",
+            [(number, email) for (number,), email in zip(numbers, users.values(), strict=False)],
         )
+    return len(numbers)
 
 
 def change_two_customers(connection: Connection) -> list[str]:
