@@ -106,7 +106,7 @@ class Client:
         return self.session.abilities
 
     def break_off_reads(self) -> None:
-        """End every read in flight at once: for a run that ends, and does not wait for slow answers."""
+        """End every read at once, in flight or to come: for a run that ends, and does not wait for slow answers."""
         self.session.break_off_reads()
 
     def list_contacts(

@@ -63,6 +63,8 @@ class Exchange:
         self._is_over = False
         self.is_broken_off = False
         """Whether it was ended from outside: what its thread sees then is no fault of the server."""
+        self.is_called_off = False
+        """Whether it was ended because the run ends, and not because its time was over."""
 
     def use(self, line: Line) -> None:
         """Take note of the connection that it goes over."""
@@ -75,12 +77,13 @@ class Exchange:
             if self.is_broken_off:
                 line.shut_down()
 
-    def break_off(self) -> None:
+    def break_off(self, *, is_called_off: bool = False) -> None:
         """End it, unless it is over already."""
         with self._lock:
             if self._is_over:
                 return
             self.is_broken_off = True
+            self.is_called_off = is_called_off
             if self._line is not None:
                 self._line.shut_down()
 
@@ -99,6 +102,7 @@ class Watchdog:
         self._changed = threading.Condition()
         self._ends_at: dict[Exchange, float] = {}
         self._is_running = False
+        self._are_reads_over = False
 
     @contextlib.contextmanager
     def watching(self, seconds: float, *, is_read: bool) -> Iterator[Exchange]:
@@ -111,11 +115,14 @@ class Watchdog:
         exchange = Exchange(is_read=is_read)
         with self._changed:
             self._ends_at[exchange] = time.monotonic() + seconds
+            is_called_off = is_read and self._are_reads_over
             if not self._is_running:
                 self._is_running = True
                 threading.Thread(target=self._watch, name="appcrm deadlines", daemon=True).start()
             elif len(self._ends_at) == 1:
                 self._changed.notify()
+        if is_called_off:
+            exchange.break_off(is_called_off=True)
         _here.exchange = exchange
         try:
             yield exchange
@@ -126,11 +133,12 @@ class Watchdog:
                 self._ends_at.pop(exchange, None)
 
     def break_off_reads(self) -> None:
-        """End every read in flight at once: the run ends, and nobody waits for them."""
+        """End every read at once, those in flight and those to come: the run ends, and nobody waits for them."""
         with self._changed:
+            self._are_reads_over = True
             reads = [exchange for exchange in self._ends_at if exchange.is_read]
         for exchange in reads:
-            exchange.break_off()
+            exchange.break_off(is_called_off=True)
 
     def _watch(self) -> None:
         while True:

@@ -108,6 +108,7 @@ class Session:
         self._settings = settings
         self._on_request = on_request
         self._clock = clock
+        self._sleep = sleep
         self.limiter = Limiter(settings.requests_per_minute, clock=clock, sleep=sleep)
         self._retry = RetryPolicy(settings.max_tries, settings.max_retry_wait, sleep)
         self._transport = transport or Transport(settings)
@@ -170,7 +171,7 @@ class Session:
             self.abilities = self.abilities.with_seen(ability, works=works)
 
     def break_off_reads(self) -> None:
-        """End every GET in flight at once: for a run that ends, and does not wait for slow answers."""
+        """End every GET at once, those in flight and those to come: for a run that ends."""
         self._transport.break_off_reads()
 
     def _send(self, call: Call) -> Response:
@@ -211,6 +212,8 @@ class Session:
             rates = read_rate_headers(answer.headers, now_unix=time.time())
             self._learn(answer.headers)
         except Broken as error:
+            if error.is_called_off:
+                self._sleep(0.0)  # where the run is ending, this says so
             raise self._broken(call, error) from error
         except TooLarge as error:
             status = 200

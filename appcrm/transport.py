@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from requests import PreparedRequest
     from urllib3 import HTTPConnectionPool
 
+    from appcrm.deadline import Exchange
     from appcrm.settings import ApiSettings
 
 MOST_BODY_BYTES = 64 * 1024 * 1024
@@ -45,10 +46,19 @@ class Broken(Exception):
         what: what happened.
         reached_server: False where it is certain that nothing was sent.
         is_unknown_host: whether the name of the host was not found.
+        is_called_off: whether it was ended because the run ends.
     """
 
-    def __init__(self, what: str, *, reached_server: bool = True, is_unknown_host: bool = False) -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        reached_server: bool = True,
+        is_unknown_host: bool = False,
+        is_called_off: bool = False,
+    ) -> None:
         super().__init__(what)
+        self.is_called_off = is_called_off
         self.what = what
         self.reached_server = reached_server
         self.is_unknown_host = is_unknown_host
@@ -221,18 +231,20 @@ class Transport:
                     body = _read(response)
                     if watch.is_broken_off:
                         # Where the length is not told, a cut body looks like a whole one.
-                        raise self._late()
+                        raise self._ended(watch)
                     return Answer(response.status_code, response.headers, body)
             except BREAKS as error:
                 if watch.is_broken_off:
-                    raise self._late() from error
+                    raise self._ended(watch) from error
                 raise self._named(error) from error
 
     def break_off_reads(self) -> None:
-        """End every GET in flight at once."""
+        """End every GET at once, those in flight and those to come."""
         self._watchdog.break_off_reads()
 
-    def _late(self) -> Broken:
+    def _ended(self, watch: Exchange) -> Broken:
+        if watch.is_called_off:
+            return Broken("broken off, because the run ends", is_called_off=True)
         return Broken(f"no whole answer within {self._timeout_seconds:.0f} s")
 
     def _named(self, error: BaseException) -> Broken | SettingsError:

@@ -10,6 +10,7 @@ import time
 import uuid
 from dataclasses import replace
 from datetime import datetime, timezone
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from appcrm.client import Client
@@ -94,6 +95,8 @@ class Load:
         self.settings = settings
         self.stopping = threading.Event()
         self.signal: int | None = None
+        # A signal may come while its thread holds any lock; this queue alone is safe to use all the same.
+        self._ending: SimpleQueue[None] = SimpleQueue()
         self._waited_seconds = 0.0
         self._waits_until = 0.0
         self._progress = Progress(lambda line: logger.info("%s", line), time.monotonic)
@@ -131,6 +134,7 @@ class Load:
         )
         requests = RequestCounter()
         self.client = Client.from_settings(api, sleep=self.sleep, on_request=requests.note)
+        threading.Thread(target=self._await_ending, name="ending", daemon=True).start()
         self.summary = Summary()
         self.open_rejects = (
             OpenRejects(rejects_path, now, is_saved=not settings.dry_run) if settings.retry_rejects else None
@@ -196,6 +200,16 @@ class Load:
         )
         self.pipeline.when_waiting = self.tell_progress
 
+    def take_signal(self, signum: int) -> None:
+        """Begin nothing new, and wait for no read: what is being written ends. Safe to call from a signal handler."""
+        self.signal = signum
+        self._ending.put(None)
+
+    def _await_ending(self) -> None:
+        self._ending.get()
+        self.stopping.set()
+        self.client.break_off_reads()
+
     def sleep(self, seconds: float) -> None:
         """Wait, unless the run is ending: what waits has not been sent."""
         began_at = time.monotonic()
@@ -259,6 +273,7 @@ class Load:
                 # What came before the line that cannot be read is whole, so it is written.
                 error = attempt(self.pipeline.drain) or error
             self.stopping.set()
+            self.client.break_off_reads()
             error = self._in_spite_of(error, self.pipeline.break_off, self.states.emit)
         error = self._in_spite_of(
             error, self._workers.close, self.states.close, self._rejects.close, self._index.close

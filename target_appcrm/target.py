@@ -360,8 +360,7 @@ class TargetAppcrm(Target):
         self._signal = signum
         if self._load is None:
             raise Terminated("a signal ended the run")
-        self._load.signal = signum
-        self._load.stopping.set()
+        self._load.take_signal(signum)
         if self._reader.is_waiting:
             raise Terminated("a signal ended the run")
 

@@ -65,6 +65,47 @@ def test_the_next_records_come_in_while_these_are_written(crm, command, person, 
     assert (process.returncode, states) == (143, b"")
 
 
+def ended_by_a_signal_while(crm, command, lines, is_time):
+    """End a run by SIGTERM once something is so, while its input goes on; return its exit code, states and errors."""
+    process = subprocess.Popen(
+        command(crm, request_timeout=3_000, max_tries=1),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdin.write(lines.encode())
+    process.stdin.flush()
+    while not is_time():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    out, errors = process.communicate(timeout=60)
+    return process.returncode, out, errors.decode()
+
+
+@pytest.mark.parametrize("app_version", ["1.1", "1.7"])
+def test_a_signal_waits_for_no_read_that_is_slow(
+    appcrm_sandbox_factory, app_version, command, person, singer, tmp_path
+):
+    crm = appcrm_sandbox_factory(contacts=0, app_version=app_version)
+    crm.faults({"operation": ["search", "list"], "delay_seconds": 900})
+    lines = singer(*(person(n) for n in range(3)), state={"n": 3})
+    code, states, errors = ended_by_a_signal_while(crm, command, lines, lambda: crm.counts()["in_flight"])
+    assert (code, states) == (143, b""), errors
+    assert not (tmp_path / "rejects.singer.jsonl").exists()
+
+
+def test_a_signal_waits_for_a_create_in_flight(crm, command, person, singer):
+    crm.faults({"operation": "create", "delay_seconds": 3})
+    lines = singer(person(1), state={"n": 1})
+
+    def is_creating():
+        return crm.control("GET", "/__control/faults")[0]["met"]
+
+    code, states, errors = ended_by_a_signal_while(crm, command, lines, is_creating)
+    assert (code, states) == (143, b'{"n":1}\n'), errors
+    assert len(crm.contacts()) == 1
+
+
 def test_what_ends_the_run_ends_it_while_the_pipe_stays_open_and_silent(crm, command, person, singer):
     crm.faults({"operation": "create", "status": 401})
     process = subprocess.Popen(
