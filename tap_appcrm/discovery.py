@@ -76,6 +76,27 @@ def discovered_schema(client: Client, settings: TapSettings) -> Schema:
     return contacts_schema(rows, settings.custom_fields, fields)
 
 
+def neighbour_schema(client: Client, settings: TapSettings, stream: str) -> Schema:
+    """Return the schema of companies or deals, with the custom fields that the CRM's own list of theirs tells.
+
+    Where that list is refused, or sampling is off, the reviewed schema alone.
+    """
+    if settings.sample_pages == 0:
+        return load_schema(stream)
+    try:
+        fields = [field for field in read_fields(client, stream) if field.is_custom]
+    except (Unauthenticated, CsrfRejected, ConnectionFault, RateLimited):
+        raise
+    except ApiError as error:
+        logger.info(
+            "The CRM's list of the fields of %s cannot be read (status %s): declare custom fields in the catalog",
+            stream,
+            error.status,
+        )
+        return load_schema(stream)
+    return with_custom_fields(load_schema(stream), (), {}, fields)
+
+
 def contacts_schema(
     rows: Iterable[Row], declared: Mapping[str, Schema], fields: Iterable[Field] = ()
 ) -> Schema:
@@ -86,7 +107,13 @@ def contacts_schema(
         declared: custom field name to JSON Schema; it wins over what the list and the sample show.
         fields: custom fields as the CRM describes them; they win over the sample where their type is known.
     """
-    schema = load_schema("contacts")
+    return with_custom_fields(load_schema("contacts"), rows, declared, fields)
+
+
+def with_custom_fields(
+    schema: Schema, rows: Iterable[Row], declared: Mapping[str, Schema], fields: Iterable[Field]
+) -> Schema:
+    """Return a reviewed schema with custom fields, in front of the column for tombstones."""
     properties: dict[str, Schema] = schema["properties"]
     listed = {field.name: field for field in fields if field.name not in properties}
     values: dict[str, list[Any]] = {name: [] for name in listed}

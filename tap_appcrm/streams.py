@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from singer_sdk.helpers import types
     from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 
+    from tap_appcrm.output.inline_associations import InlineAssociations
     from tap_appcrm.source.conversion import Schema
     from tap_appcrm.source.page import Row
     from tap_appcrm.source.records import Record
@@ -87,12 +88,33 @@ class AppcrmStream(Stream):
     ) -> Generator[Record, Any, Any]:
         """Write RECORD and STATE messages, and yield each record."""
         with self.get_record_counter() as counter, self.get_sync_timer():
-            sync = StreamSync(self, self.make_replication(), writes=write_messages)
+            replication = self.make_replication()
+            associations = self.tap.inline_associations_of(self, replication) if write_messages else None
+            sync = self.make_sync(replication, associations, writes=write_messages)
             counted = 0
             for records in sync.run():
                 counter.increment(sync.writer.records - counted)
                 counted = sync.writer.records
                 yield from records
+
+    def make_sync(
+        self, replication: Replication, associations: InlineAssociations | None = None, *, writes: bool = True
+    ) -> StreamSync:
+        """Return this stream's part of the run."""
+        return StreamSync(
+            self,
+            replication,
+            settings=self.tap.settings,
+            receipts=self.tap.receipts,
+            requests_sent=lambda: self.tap.client.requests_sent,
+            associations=associations,
+            writes=writes,
+        )
+
+    @property
+    def can_tell_deletes(self) -> bool:
+        """Whether its schema has a column for tombstones."""
+        return DELETED_AT in self.schema["properties"]
 
     # The replication
 
@@ -105,7 +127,7 @@ class AppcrmStream(Stream):
             self.tap.settings,
             state,
             full_table=self.is_full_table,
-            tells_deletes=DELETED_AT in self.schema["properties"],
+            tells_deletes=self.can_tell_deletes,
         )
 
     def make_source(self) -> ListSource:
@@ -206,8 +228,7 @@ class ContactsStream(AppcrmStream):
 
     def unknown_fields(self, columns: Iterable[str]) -> list[str]:
         """Names of custom fields that came back and are not in the catalog, selected or not."""
-        known = self.effective_schema.get("properties", {})
-        return sorted(name for name in columns if name.startswith(CUSTOM_FIELD_PREFIX) and name not in known)
+        return unknown_custom_fields(self.effective_schema, columns)
 
     def _safe_select(self) -> tuple[str, ...]:
         wanted = self.selected_schema["properties"]
@@ -217,6 +238,12 @@ class ContactsStream(AppcrmStream):
         if not all(_is_plain(name, wanted[name]) for name in names):
             return ()
         return tuple(names)
+
+
+def unknown_custom_fields(schema: Schema, columns: Iterable[str]) -> list[str]:
+    """Return the custom fields among columns that a schema does not have."""
+    known = schema.get("properties", {})
+    return sorted(name for name in columns if name.startswith(CUSTOM_FIELD_PREFIX) and name not in known)
 
 
 def _is_plain(name: str, schema: Schema) -> bool:
@@ -297,6 +324,7 @@ class NeighbourStream(AppcrmStream):
     primary_keys = ("id",)
     selected_by_default = False
     resource: ClassVar[Resource]
+    has_custom_fields: ClassVar[bool] = False
 
     def make_replication(self) -> Replication:
         """Return what reads this stream, from where its state stands."""
@@ -312,6 +340,10 @@ class NeighbourStream(AppcrmStream):
         return ListSource(
             self.tap.client, self.tap.settings.of_everything, self.tap.workers, resource=self.resource
         )
+
+    def unknown_fields(self, columns: Iterable[str]) -> list[str]:
+        """Names of custom fields that came back and are not in the catalog, selected or not."""
+        return unknown_custom_fields(self.effective_schema, columns)
 
     def _sync_records(
         self, context: types.Context | None = None, *, write_messages: bool = True
@@ -329,6 +361,7 @@ class CompaniesStream(NeighbourStream):
     """Companies."""
 
     name = "companies"
+    has_custom_fields = True
     resource = Resource("companies", ("id", "name", "user_id", "updated_at"))
 
 
@@ -336,6 +369,7 @@ class DealsStream(NeighbourStream):
     """Deals."""
 
     name = "deals"
+    has_custom_fields = True
     resource = Resource("deals", ("id", "name", "user_id", "updated_at"))
 
 

@@ -27,12 +27,13 @@ from appcrm.schemas import load_schema
 from appcrm.setting_names import near_misses, unknown_names
 from appcrm.settings import from_environment
 from appcrm.version import VERSION
-from tap_appcrm.cli import Command, InputError
-from tap_appcrm.discovery import contacts_schema, discovered_schema
+from tap_appcrm.command import Command, InputError
+from tap_appcrm.discovery import contacts_schema, discovered_schema, neighbour_schema
 from tap_appcrm.output.inline_associations import InlineAssociations
 from tap_appcrm.output.message_writer import BufferedWriter
-from tap_appcrm.output.receipt import Receipt, write_receipts
+from tap_appcrm.output.receipt import ReceiptBook
 from tap_appcrm.replication.deferred_associations import stand_together
+from tap_appcrm.replication.replication import Replication
 from tap_appcrm.settings import STREAM_ORDER, TapSettings, api_settings, config_schema, setting_error
 from tap_appcrm.source.thread_pool import Stop, Terminated, Workers
 from tap_appcrm.state import bookmarks_of
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
     import click
     from singer_sdk import Stream
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
-
-    from tap_appcrm.replication.replication import Replication
 
 LOG_CONFIG_VARIABLE = "SINGER_SDK_LOG_CONFIG"
 
@@ -82,9 +81,10 @@ class TapAppcrm(Tap):
         self.stop = Stop()
         self.signal_number: int | None = None
         """The signal that asked the run to end."""
-        self.receipts: list[Receipt] = []
         self.failures: list[str] = []
         """What is to be said at the end of streams that could not be read while others were."""
+        self.is_discovering = False
+        """Whether the catalog is asked for, with all that the CRM says of streams that are seldom selected."""
         self.given_schemas = schemas_of(catalog)
         """Stream to the schema of the given catalog as it stands there: the SDK's own copy knows fewer keywords."""
         super().__init__(catalog=catalog, **options)
@@ -147,6 +147,11 @@ class TapAppcrm(Tap):
         return TapSettings.from_config(self.config)
 
     @cached_property
+    def receipts(self) -> ReceiptBook:
+        """What was read of each stream so far."""
+        return ReceiptBook(self.settings.receipt_path)
+
+    @cached_property
     def client(self) -> Client:
         """The API."""
         return Client.from_settings(api_settings(self.config), sleep=self.stop.sleep)
@@ -167,8 +172,19 @@ class TapAppcrm(Tap):
         return [
             ContactsStream(self, contacts),
             ContactAssociationsStream(self, load_schema("contact_associations")),
-            *(make(self, load_schema(name)) for name, make in NEIGHBOURS.items()),
+            *(make(self, self._neighbour_schema(name)) for name, make in NEIGHBOURS.items()),
         ]
+
+    def _neighbour_schema(self, name: str) -> dict[str, Any]:
+        # Without a catalog they are not selected, so a run would ask for nothing.
+        if self.is_discovering and NEIGHBOURS[name].has_custom_fields:
+            return self.workers.call(neighbour_schema, self.client, self.settings, name)
+        return load_schema(name)
+
+    def run_discovery(self) -> str:
+        """Write the catalog to standard output, and return it."""
+        self.is_discovering = True
+        return super().run_discovery()
 
     def setup_mapper(self) -> None:
         """Let stream maps see the schemas that go out, which have a column for values that do not fit."""
@@ -211,7 +227,7 @@ class TapAppcrm(Tap):
         return self.streams["contact_associations"].selected
 
     def inline_associations_of(
-        self, stream: AppcrmStream, replication: Replication, *, writes: bool
+        self, stream: AppcrmStream, replication: Replication
     ) -> InlineAssociations | None:
         """Return the associations beside a read of contacts, where both stand at the same place."""
         other = self.streams["contact_associations"]
@@ -219,7 +235,6 @@ class TapAppcrm(Tap):
             not isinstance(stream, ContactsStream)
             or not isinstance(other, ContactAssociationsStream)
             or not other.selected
-            or not writes
             or stream.ABORT_AT_RECORD_COUNT is not None
             or stream.is_full_table != other.is_full_table
         ):
@@ -227,7 +242,14 @@ class TapAppcrm(Tap):
         own = other.make_replication()
         if not stand_together(replication, own):
             return None
-        return InlineAssociations(other, replication, own.state)
+        mirrored = Replication(
+            replication.context,
+            self.settings,
+            own.state,
+            full_table=other.is_full_table,
+            tells_deletes=False,
+        )
+        return InlineAssociations(other, replication, mirrored, other.make_sync)
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take the state of the last run.
@@ -240,15 +262,6 @@ class TapAppcrm(Tap):
     def note_failure(self, sentence: str) -> None:
         """Remember that a stream could not be read, and go on with the others."""
         self.failures.append(sentence)
-
-    def write_receipts(self, closed: Receipt | None = None) -> None:
-        """Write what is known of each stream so far, where a setting says to.
-
-        Args:
-            closed: the receipt that is complete now; all that a device or FIFO, which cannot be replaced, is given.
-        """
-        if self.settings.receipt_path:
-            write_receipts(self.settings.receipt_path, self.receipts, closed)
 
     # The process
 

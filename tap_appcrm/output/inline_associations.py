@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tap_appcrm.output.stream_sync import StreamSync, now_text
+from tap_appcrm.output.receipt import now_text
 from tap_appcrm.replication.deferred_associations import FinishedRead
-from tap_appcrm.replication.replication import INCREMENTAL, Replication
+from tap_appcrm.replication.replication import INCREMENTAL
 from tap_appcrm.source.list_source import CONTACTS, carries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from tap_appcrm.output.stream_sync import StreamSync
+    from tap_appcrm.output.written_stream import AssociationsStream
     from tap_appcrm.replication.read_context import Rows
+    from tap_appcrm.replication.replication import Replication
     from tap_appcrm.source.records import Record
-    from tap_appcrm.state import StreamState
-    from tap_appcrm.streams import ContactAssociationsStream
 
 
 class InlineAssociations:
@@ -25,13 +26,21 @@ class InlineAssociations:
     Args:
         stream: of associations.
         contacts: the read that goes ahead.
-        state: of the stream of associations, which stands where the contacts stand.
+        mirrored: the stream's own, which stands where the contacts stand and follows them.
+        open_sync: begins the stream's part of the run.
     """
 
-    def __init__(self, stream: ContactAssociationsStream, contacts: Replication, state: StreamState) -> None:
+    def __init__(
+        self,
+        stream: AssociationsStream,
+        contacts: Replication,
+        mirrored: Replication,
+        open_sync: Callable[[Replication], StreamSync],
+    ) -> None:
         self._stream = stream
         self._contacts = contacts
-        self._state = state
+        self._mirrored = mirrored
+        self._open_sync = open_sync
         self._finished = FinishedRead(contacts.mode)
         self._sync: StreamSync | None = None
         self._is_decided = False
@@ -51,26 +60,19 @@ class InlineAssociations:
 
     def _open(self) -> None:
         self._stream.open_early()
-        mirrored = Replication(
-            self._contacts.context,
-            self._stream.tap.settings,
-            self._state,
-            full_table=self._stream.is_full_table,
-            tells_deletes=False,
-        )
-        self._stream.begin_version(mirrored)
-        self._sync = StreamSync(self._stream, mirrored, writes=True)
+        self._stream.begin_version(self._mirrored)
+        self._sync = self._open_sync(self._mirrored)
 
     def save(self) -> None:
         """Let the stream's state follow that of the contacts."""
         if self._sync is None:
             return
-        theirs = self._contacts.state
-        self._state.backfill = None if theirs.backfill is None else replace(theirs.backfill)
-        self._state.bookmark = theirs.bookmark
-        self._state.scope = theirs.scope
-        self._state.proven_total = theirs.proven_total
-        self._stream.store(self._state)
+        theirs, ours = self._contacts.state, self._mirrored.state
+        ours.backfill = None if theirs.backfill is None else replace(theirs.backfill)
+        ours.bookmark = theirs.bookmark
+        ours.scope = theirs.scope
+        ours.proven_total = theirs.proven_total
+        self._stream.store(ours)
 
     def finish(self) -> None:
         """Close the stream, or leave the contacts to be gone through once more."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from appcrm.contact import format_timestamp
 from appcrm.private_file import check_writable, replace_private
 
 if TYPE_CHECKING:
@@ -33,6 +35,35 @@ class Receipt:
     bookmark_after: str | None = None
 
 
+class ReceiptBook:
+    """The receipts of a run, written anew whenever one of them opens or closes.
+
+    Args:
+        path: of the file; None for none.
+    """
+
+    def __init__(self, path: str | None) -> None:
+        self._path = path
+        self._receipts: list[Receipt] = []
+
+    def open(self, receipt: Receipt) -> None:
+        """Add the receipt of a stream that begins.
+
+        Raises:
+            SettingsError: the file cannot be written.
+        """
+        self._receipts.append(receipt)
+        self._write(None)
+
+    def close(self, receipt: Receipt) -> None:
+        """Write a receipt that is complete now: all that a device or FIFO, which cannot be replaced, is given."""
+        self._write(receipt)
+
+    def _write(self, closed: Receipt | None) -> None:
+        if self._path:
+            write_receipts(self._path, self._receipts, closed)
+
+
 def write_receipts(path: str, receipts: Sequence[Receipt], closed: Receipt | None) -> None:
     """Write JSON Lines, one object for each stream; the file is there whole or as it was before.
 
@@ -54,3 +85,8 @@ def write_receipts(path: str, receipts: Sequence[Receipt], closed: Receipt | Non
     if chosen:
         lines = "".join(json.dumps(asdict(receipt), ensure_ascii=False) + "\n" for receipt in chosen)
         replace_private(path, lines.encode(), SETTING)
+
+
+def now_text() -> str:
+    """Return the moment, as the API writes it."""
+    return format_timestamp(datetime.now(timezone.utc))

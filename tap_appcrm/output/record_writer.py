@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from singer_sdk.mapper import StreamMap
 
+    from tap_appcrm.output.written_stream import WrittenStream
     from tap_appcrm.source.records import Record
-    from tap_appcrm.streams import AppcrmStream
 
 ENCODER = msgspec.json.Encoder()
 
@@ -45,7 +45,7 @@ class RecordWriter:
         writes: False where records go into files of a BATCH instead of messages.
     """
 
-    def __init__(self, stream: AppcrmStream, *, writes: bool) -> None:
+    def __init__(self, stream: WrittenStream, *, writes: bool) -> None:
         self._stream = stream
         self._writes = writes
         self.records = 0

@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import ExitStack
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from appcrm.contact import format_timestamp
 from appcrm.errors import SettingsError
 from appcrm.text import counted, printable
 from tap_appcrm.output.progress_bar import ProgressBar
-from tap_appcrm.output.receipt import Receipt
+from tap_appcrm.output.receipt import Receipt, now_text
 from tap_appcrm.output.record_writer import RecordWriter
 from tap_appcrm.replication.backfill import Checkpoint
 from tap_appcrm.replication.deletes import Gone
@@ -22,13 +20,14 @@ from tap_appcrm.source.records import MISFITS
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from tap_appcrm.output.inline_associations import InlineAssociations
+    from tap_appcrm.output.receipt import ReceiptBook
+    from tap_appcrm.output.written_stream import BesideContacts, WrittenStream
     from tap_appcrm.replication.replication import Replication
+    from tap_appcrm.settings import TapSettings
     from tap_appcrm.source.page import Row
     from tap_appcrm.source.records import Record
-    from tap_appcrm.streams import AppcrmStream
 
 RECORDS_BETWEEN_STATES = 500
 SECONDS_BETWEEN_STATES = 30.0
@@ -45,28 +44,39 @@ class StreamSync:
     Args:
         stream: whose messages are written.
         replication: what is read.
+        settings: of the tap.
+        receipts: of the run.
+        requests_sent: requests of the run so far.
+        associations: that go out beside contacts, if they do.
         writes: False where records go into files of a BATCH.
     """
 
-    def __init__(self, stream: AppcrmStream, replication: Replication, *, writes: bool) -> None:
+    def __init__(
+        self,
+        stream: WrittenStream,
+        replication: Replication,
+        *,
+        settings: TapSettings,
+        receipts: ReceiptBook,
+        requests_sent: Callable[[], int],
+        associations: BesideContacts | None = None,
+        writes: bool,
+    ) -> None:
         self._stream = stream
-        self._tap = stream.tap
+        self._page_size = settings.page_size
+        self._receipts = receipts
+        self._requests_sent = requests_sent
         self._replication = replication
         self._writes = writes
         self.writer = RecordWriter(stream, writes=writes)
         self.maker = stream.make_maker()
-        if (
-            stream.tap.settings.detect_deletes
-            and DELETED_AT in stream.schema["properties"]
-            and DELETED_AT not in self.maker.names
-        ):
+        if settings.detect_deletes and stream.can_tell_deletes and DELETED_AT not in self.maker.names:
             raise SettingsError(f"detect_deletes needs {DELETED_AT} selected in the catalog of {stream.name}")
-        self.associations: InlineAssociations | None = None
+        self._associations = associations
         self.receipt = Receipt(
             stream.name, replication.mode, started_at=now_text(), bookmark_before=replication.bookmark_before
         )
-        self._tap.receipts.append(self.receipt)
-        self._tap.write_receipts()
+        receipts.open(self.receipt)
         self._is_clean = True
         self._records_since_state = 0
         self._state_written_at = time.monotonic()
@@ -74,7 +84,7 @@ class StreamSync:
     def run(self) -> Iterator[list[Record]]:
         """Yield batches of records, after their messages were written."""
         replication, stream = self._replication, self._stream
-        requests_before = self._tap.client.requests_sent
+        requests_before = self._requests_sent()
         already = replication.resumed
         progress_bar = ProgressBar(stream.name, 0 if already is None else already.total or 0)
         # Each of these happens whatever comes, also where one before it fails: the last first.
@@ -83,7 +93,6 @@ class StreamSync:
             at_end.callback(self._save_what_is_whole)
             at_end.callback(progress_bar.close)
             stream.begin_version(replication)
-            self.associations = stream.tap.inline_associations_of(stream, replication, writes=self._writes)
             for step in replication.steps():
                 if isinstance(step, Checkpoint):
                     self._checkpoint()
@@ -91,10 +100,10 @@ class StreamSync:
                 self._is_clean = False
                 for rows in self._rows(step):
                     yield self.emit(rows)
-                    sent = self._tap.client.requests_sent - requests_before
+                    sent = self._requests_sent() - requests_before
                     progress_bar.tick(len(replication.context.seen), replication.context.total, sent)
-                if self.associations is not None and isinstance(step, Rows):
-                    yield from self.associations.take(step)
+                if self._associations is not None and isinstance(step, Rows):
+                    yield from self._associations.take(step)
                 self._is_clean = True
             self._end()
             self.receipt.complete = True
@@ -125,7 +134,7 @@ class StreamSync:
 
     def _checkpoint(self) -> None:
         is_due = (
-            self._records_since_state + self._tap.settings.page_size > RECORDS_BETWEEN_STATES
+            self._records_since_state + self._page_size > RECORDS_BETWEEN_STATES
             or time.monotonic() - self._state_written_at > SECONDS_BETWEEN_STATES
         )
         if is_due:
@@ -134,8 +143,8 @@ class StreamSync:
     def _save(self) -> None:
         self._replication.save()
         self._stream.store(self._replication.state)
-        if self.associations is not None:
-            self.associations.save()
+        if self._associations is not None:
+            self._associations.save()
         if self._writes:
             self._stream.write_state()
         self._records_since_state = 0
@@ -151,15 +160,15 @@ class StreamSync:
                 self._stream.name,
                 ", ".join(unknown),
             )
-        if self.associations is not None:
-            self.associations.finish()
+        if self._associations is not None:
+            self._associations.finish()
         self._save()
 
     def _close_receipt(self, requests_before: int, began: float) -> None:
         receipt, run = self.receipt, self._replication.context
         seconds = time.monotonic() - began
         receipt.ended_at = now_text()
-        receipt.requests = self._tap.client.requests_sent - requests_before
+        receipt.requests = self._requests_sent() - requests_before
         receipt.records = self.writer.records
         receipt.distinct_ids = len(run.seen)
         receipt.total = run.total
@@ -180,7 +189,7 @@ class StreamSync:
             seconds,
             "" if receipt.complete else ": NOT COMPLETE",
         )
-        self._tap.write_receipts(closed=receipt)
+        self._receipts.close(receipt)
 
     def _warn_of_values(self) -> None:
         """Say once which fields held values that did not fit, or characters that no warehouse can hold."""
@@ -203,8 +212,3 @@ class StreamSync:
 def _told(counts: Counter[str]) -> str:
     """Write fields with how often each was met, the most frequent first."""
     return ", ".join(f"{printable(name)} ({count})" for name, count in counts.most_common())
-
-
-def now_text() -> str:
-    """Return the moment, as the API writes it."""
-    return format_timestamp(datetime.now(timezone.utc))

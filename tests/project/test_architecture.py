@@ -21,6 +21,67 @@ FORBIDDEN = {
 }
 
 
+BOTTOM = {"id_set", "shrink_limit"}
+"""Plain data of the tap that knows nothing of it."""
+ROOMS = {
+    "tap_appcrm": {
+        "id_set": set(),
+        "shrink_limit": set(),
+        "state": BOTTOM,
+        "settings": {"state", *BOTTOM},
+        "source": {"settings"},
+        "discovery": {"settings", "source"},
+        "replication": {"source", "settings", "state", *BOTTOM},
+        "output": {"replication", "source", "settings", "state", *BOTTOM},
+        "command": {"source"},
+        "streams": {"output", "replication", "source", "settings", "state", "discovery", "tap"},
+        "tap": {"streams", "command", "output", "replication", "source", "settings", "state", "discovery"},
+        "cli": {"command", "tap"},
+    },
+}
+"""Room, or file beside the rooms, to those of the same package that it may import."""
+CIRCLES_OF_THE_SDK = [
+    {"tap_appcrm.streams", "tap_appcrm.tap"},
+    {"target_appcrm.sinks", "target_appcrm.target"},
+]
+"""A tap makes its streams, and each of them knows its tap; so do target and sinks."""
+CIRCLES_TO_BREAK = [
+    {
+        "target_appcrm.write.records_by_contact",
+        "target_appcrm.report.rejects",
+        "target_appcrm.report.open_rejects",
+    }
+]
+"""For types alone."""
+
+
+def modules_of(package):
+    for path in (ROOT / package).rglob("*.py"):
+        if path.stem != "__init__":
+            yield ".".join(path.relative_to(ROOT).with_suffix("").parts), path
+
+
+def imports_within(package):
+    """Module to the modules of the same package that it imports, also those for types alone."""
+    known = dict(modules_of(package))
+    edges = {module: set() for module in known}
+    for module, path in known.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                named = {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+                edges[module] |= named & known.keys() - {module}
+    return edges
+
+
+def reached_from(edges, start):
+    found, waiting = set(), [start]
+    while waiting:
+        for following in edges[waiting.pop()] - found:
+            found.add(following)
+            waiting.append(following)
+    return found
+
+
 def imported_by(package):
     for path in (ROOT / package).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -35,6 +96,33 @@ def test_a_package_imports_only_what_it_may_know(package):
     found = list(imported_by(package))
     assert found, f"{package} imports nothing, so nothing was checked"
     assert [(path.name, name) for path, name in found if name in FORBIDDEN[package]] == []
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_a_room_imports_only_rooms_that_it_may_know(package):
+    rooms = ROOMS[package]
+    edges = imports_within(package)
+    assert {module.split(".")[1] for module in edges} == rooms.keys()
+    wrong = {
+        (module, imported)
+        for module, others in edges.items()
+        for imported in others
+        if imported.split(".")[1] not in rooms[module.split(".")[1]] | {module.split(".")[1]}
+    }
+    assert wrong == set()
+
+
+@pytest.mark.parametrize("package", sorted(OURS))
+def test_modules_import_one_another_in_no_circle_but_the_sdks_own(package):
+    edges = imports_within(package)
+    reached = {module: reached_from(edges, module) for module in edges}
+    circles = [
+        {other for other in reached[module] if module in reached[other]}
+        for module in edges
+        if module in reached[module]
+    ]
+    known = [*CIRCLES_OF_THE_SDK, *CIRCLES_TO_BREAK]
+    assert [circle for circle in circles if circle not in known] == []
 
 
 @pytest.mark.parametrize("package", sorted(OURS))

@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from running import Output, choose, config_of, discover, run
 
-from tap_appcrm.cli import ended
+from tap_appcrm.command import ended
+from tap_appcrm.output.receipt import ReceiptBook
 from tap_appcrm.output.record_writer import RecordWriter
 from tap_appcrm.output.stream_sync import StreamSync
 from tap_appcrm.source.list_source import ListSource
@@ -243,7 +244,7 @@ EDGES = {
     "a checkpoint": (StreamSync, "_checkpoint"),
     "a state is written": (StreamSync, "_save"),
     "the end": (StreamSync, "_end"),
-    "a receipt is written": (TapAppcrm, "write_receipts"),
+    "a receipt is written": (ReceiptBook, "_write"),
 }
 ERRORS = [
     RuntimeError("ana@example.com"),
