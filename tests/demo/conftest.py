@@ -17,7 +17,7 @@ from meltano_command import own_environment, run_meltano  # noqa: E402  lies abo
 from postgres import EmbeddedPostgres  # noqa: E402  lies in the demo
 
 PLUGINS = (
-    *("tap-appcrm", "tap-duckdb", "tap-receipts"),
+    *("tap-appcrm", "tap-duckdb", "tap-postgres", "tap-receipts"),
     *("target-appcrm", "target-jsonl", "target-duckdb", "target-postgres"),
 )
 

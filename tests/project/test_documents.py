@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -102,7 +100,7 @@ def test_every_make_command_in_the_documents_exists():
     named = {
         (path.name, target)
         for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/*.md")]
-        for target in re.findall(r"(?:^|`)make ([a-z-]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        for target in re.findall(r"(?:^|`)make ([a-z-]+)(?=`|$| +#| [A-Z])", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
     assert named
     assert {pair for pair in named if pair[1] not in targets} == set()
@@ -125,23 +123,3 @@ def test_every_option_of_our_commands_in_the_documents_exists():
     }
     assert named
     assert {pair for pair in named if pair[1] not in helps[pair[0]]} == set()
-
-
-def test_the_commands_without_meltano_do_what_they_say(appcrm_sandbox_factory, tmp_path):
-    source, copy = appcrm_sandbox_factory(contacts=30), appcrm_sandbox_factory(contacts=0)
-    for name, sandbox in (("tap.json", source), ("target.json", copy)):
-        (tmp_path / name).write_text(json.dumps({"api_url": sandbox.url, "auth_token": sandbox.token}))
-    typed = README.partition("## Without Meltano")[2].partition("```console\n")[2].partition("```")[0]
-    subprocess.run(
-        [shutil.which("bash"), "-e", "-o", "pipefail", "-c", typed],
-        cwd=tmp_path,
-        env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"},
-        check=True,
-        capture_output=True,
-        timeout=240,
-    )
-    newest = max(row["updated_at"] for row in source.contacts())
-    told = json.loads((tmp_path / "state.json").read_text())["bookmarks"]["contacts"]["replication_key_value"]
-    assert told == newest
-    assert len(copy.contacts()) == 30
-    assert copy.counts()["operations"]["create"] == 30
