@@ -40,6 +40,7 @@ RUN_BY = {
     ("examples/duckdb/README.md", 0): MELTANO,
     ("docs/airflow.md", 0): "a whole Airflow; tests/field runs what it sets up",
     ("docs/sandbox.md", 0): "a server in the foreground; the first hour starts it in the background",
+    ("docs/schedulers.md", 0): "a script for cron, whose command the pipelines' tests type",
     ("CONTRIBUTING.md", 0): MAKE,
     ("CONTRIBUTING.md", 1): MAKE,
 }
@@ -53,7 +54,9 @@ def without_comments(text):
 @pytest.mark.parametrize(("english", "portuguese"), [READMES, TUTORIALS])
 def test_both_languages_have_the_same_sections_and_commands(english, portuguese):
     texts = [(ROOT / name).read_text(encoding="utf-8") for name in (english, portuguese)]
-    depths = [re.findall(r"^(#+) ", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE) for text in texts]
+    depths = [
+        re.findall(r"^(#+) ", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE) for text in texts
+    ]
     assert depths[0] == depths[1]
     typed = [[without_comments(block.text) for block in blocks(name)] for name in (english, portuguese)]
     assert typed[0] == typed[1]
@@ -66,7 +69,9 @@ def test_both_readmes_have_the_same_settings_with_the_same_defaults():
         for name in READMES
     ]
     own = [(name, words.get(default, default)) for name, default in rows[1]]
-    assert [row for row in own if row[0] != "`user_agent`"] == [row for row in rows[0] if row[0] != "`user_agent`"]
+    assert [row for row in own if row[0] != "`user_agent`"] == [
+        row for row in rows[0] if row[0] != "`user_agent`"
+    ]
 
 
 def environment():

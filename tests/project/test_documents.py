@@ -100,7 +100,9 @@ def test_every_make_command_in_the_documents_exists():
     named = {
         (path.name, target)
         for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/*.md")]
-        for target in re.findall(r"(?:^|`)make ([a-z-]+)(?=`|$| +#| [A-Z])", path.read_text(encoding="utf-8"), re.MULTILINE)
+        for target in re.findall(
+            r"(?:^|`)make ([a-z-]+)(?=`|$| +#| [A-Z])", path.read_text(encoding="utf-8"), re.MULTILINE
+        )
     }
     assert named
     assert {pair for pair in named if pair[1] not in targets} == set()
