@@ -8,20 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 from appcrm_sandbox.errors import SandboxError
 from appcrm_sandbox.schema import RESOURCES
-from appcrm_sandbox.viewer import FIRST_USER_ID, SIGHTS, ZONES, Viewer
+from appcrm_sandbox.viewer import ACTS, FIRST_USER_ID, SIGHTS, ZONES, Viewer
 
 if TYPE_CHECKING:
     from appcrm_sandbox.store import Store
     from appcrm_sandbox.values import Json
 
-_USER_KEYS = frozenset({"id", "name", "email", "zone", "api_access", "super_admin", "sees"})
+# Kept as JSON: resource → what the user sees of it, or may not do.
+_BY_RESOURCE = ("sees", "may_not")
+_USER_KEYS = frozenset({"id", "name", "email", "zone", "api_access", "super_admin", *_BY_RESOURCE})
 
 
 def viewer_of(store: Store, user_id: int) -> Viewer:
     """A user with their rights."""
     row = store.named["users"][user_id]
     return Viewer(
-        user_id, row["zone"], bool(row["api_access"]), bool(row["super_admin"]), json.loads(row["sees"])
+        user_id,
+        row["zone"],
+        bool(row["api_access"]),
+        bool(row["super_admin"]),
+        **{name: json.loads(row[name]) for name in _BY_RESOURCE},
     )
 
 
@@ -40,7 +46,7 @@ def shown_users(store: Store) -> list[dict[str, Any]]:
             **{name: row[name] for name in ("id", "name", "email", "zone")},
             "api_access": bool(row["api_access"]),
             "super_admin": bool(row["super_admin"]),
-            "sees": json.loads(row["sees"]),
+            **{name: json.loads(row[name]) for name in _BY_RESOURCE},
         }
         for row in store.named["users"].values()
     ]
@@ -62,12 +68,11 @@ def change_user(store: Store, wanted: Json) -> None:
             "zone": "UTC",
             "api_access": True,
             "super_admin": False,
-            "sees": "{}",
+            **dict.fromkeys(_BY_RESOURCE, "{}"),
         }
     )
     user |= wanted
-    if "sees" in wanted:
-        user["sees"] = json.dumps(wanted["sees"])
+    user |= {name: json.dumps(wanted[name]) for name in _BY_RESOURCE if name in wanted}
     with store.transaction() as connection:
         connection.execute(
             f"INSERT OR REPLACE INTO users ({', '.join(user)}) VALUES ({', '.join('?' * len(user))})",
@@ -92,6 +97,15 @@ def _check_rights(wanted: dict[str, Json]) -> None:
         or not all(s in SIGHTS for s in sees.values())
     ):
         raise SandboxError(f"sees of a user is a mapping of {', '.join(RESOURCES)} to {', '.join(SIGHTS)}.")
+    may_not = wanted.get("may_not", {})
+    if (
+        not isinstance(may_not, dict)
+        or set(may_not) - set(RESOURCES)
+        or not all(isinstance(acts, list) and all(act in ACTS for act in acts) for acts in may_not.values())
+    ):
+        raise SandboxError(
+            f"may_not of a user is a mapping of {', '.join(RESOURCES)} to lists of {', '.join(ACTS)}."
+        )
 
 
 def add_token(store: Store, wanted: Json) -> None:

@@ -1,21 +1,19 @@
-"""The API under /api: which call a request is, and what each call answers."""
+"""The API under /api: what each call answers."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from appcrm_sandbox.errors import ApiError, not_found, server_error
-from appcrm_sandbox.field_lists import FIELD_LISTS, custom_fields_of, fields_of, shown_rules
+from appcrm_sandbox.field_lists import custom_fields_of, fields_of, shown_rules
 from appcrm_sandbox.listing import Lister, Page
-from appcrm_sandbox.lookups import BARE, LOOKUPS, lookup_page, lookup_rows
+from appcrm_sandbox.lookups import BARE, lookup_page, lookup_rows
 from appcrm_sandbox.neighbours import linked_names, show_neighbours, shown_unasked
 from appcrm_sandbox.projection import EVERYTHING, Projection, projection_of
 from appcrm_sandbox.pruning import Pruner
 from appcrm_sandbox.render import LINKED, WITH, Renderer, Shown
+from appcrm_sandbox.replies import Reply, paged
 from appcrm_sandbox.schema import CONTACTS, RESOURCES, Resource
 from appcrm_sandbox.viewer import forbidden
 from appcrm_sandbox.writing import Writer
@@ -24,47 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from appcrm_sandbox.query import Query
+    from appcrm_sandbox.routes import Call
     from appcrm_sandbox.settings import Settings
     from appcrm_sandbox.store import Store
     from appcrm_sandbox.validate import Body
-    from appcrm_sandbox.values import Json
     from appcrm_sandbox.viewer import Viewer
 
-_NAMES = "|".join(RESOURCES)
-_ID = r"(?P<id>[0-9]{1,18})"
-# Path → method → operation. The first path that fits decides.
-ROUTES: tuple[tuple[re.Pattern[str], dict[str, str]], ...] = (
-    (re.compile(f"/(?P<resource>{_NAMES})/search"), {"GET": "search"}),
-    (re.compile(f"/(?P<resource>{_NAMES})"), {"GET": "list", "POST": "create"}),
-    (re.compile(f"/(?P<resource>{_NAMES})/{_ID}"), {"GET": "retrieve", "PUT": "update", "DELETE": "delete"}),
-    (
-        re.compile(f"/associations/(?P<resource>{_NAMES})/{_ID}"),
-        {"PUT": "attach", "DELETE": "detach", "POST": "sync"},
-    ),
-    (re.compile(f"/trashed/(?P<resource>{_NAMES})/search"), {"GET": "trash_search"}),
-    (re.compile(f"/trashed/(?P<resource>{_NAMES})"), {"GET": "trash"}),
-    (
-        re.compile(f"/trashed/(?P<resource>{_NAMES})/{_ID}"),
-        {"GET": "trash_retrieve", "POST": "restore", "DELETE": "purge"},
-    ),
-    (re.compile(f"/(?P<resource>{_NAMES})/(?P<list>{'|'.join(FIELD_LISTS)}|rules)"), {"GET": "fields"}),
-    (re.compile(f"/fields/(?P<resource>{_NAMES})/(?P<list>update)"), {"GET": "fields"}),
-    (re.compile(r"/(?P<list>custom-fields)"), {"GET": "fields"}),
-    (re.compile(f"/(?P<resource>{'|'.join(LOOKUPS)})"), {"GET": "lookup"}),
-)
 _BIGGEST_ID = 2**63 - 1
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Call:
-    """One request, understood: what is asked of which resource."""
-
-    operation: str
-    resource: str
-    record_id: int
-    allowed: tuple[str, ...] = ()
-    # Which list of fields: `index-fields`, `rules` and so on.
-    field_list: str = ""
 
 
 @dataclasses.dataclass(slots=True)
@@ -78,35 +42,6 @@ class Request:
     base_url: str
     envelope: str
     per_page: int | None = None
-
-
-@dataclasses.dataclass(slots=True)
-class Reply:
-    """What is sent back."""
-
-    status: int
-    body: bytes
-    headers: dict[str, str] = dataclasses.field(default_factory=dict)
-
-    @classmethod
-    def json(cls, status: int, payload: Json, headers: dict[str, str] | None = None) -> Reply:
-        """A reply that carries JSON."""
-        return cls(
-            status, msgspec.json.encode(payload), {"Content-Type": "application/json", **(headers or {})}
-        )
-
-
-def understand(method: str, path: str) -> Call:
-    """Which call a method and a path below /api are; `unknown` when none, with the methods allowed."""
-    for pattern, methods in ROUTES:
-        match = pattern.fullmatch(path.removesuffix("/"))
-        if match:
-            parts = match.groupdict()
-            record_id = int(parts.get("id") or 0)
-            operation = methods.get("GET" if method == "HEAD" else method, "unknown")
-            resource = parts.get("resource") or CONTACTS.name
-            return Call(operation, resource, record_id, tuple(methods), parts.get("list") or "")
-    return Call("unknown", "", 0)
 
 
 class Api:
@@ -238,37 +173,39 @@ class Api:
 
     def _create(self, request: Request) -> Reply:
         resource = RESOURCES[request.call.resource]
-        request.viewer.check_resource(resource)
+        request.viewer.check_may("create", resource)
         record_id = self.writer.create(resource, request.body, request.viewer)
         return self._record(request, 201, resource, record_id, created=True)
 
     def _update(self, request: Request) -> Reply:
         resource = RESOURCES[request.call.resource]
-        self._check_seen(request)
+        self._check_may(request, "update")
         self.writer.update(resource, request.call.record_id, request.body, request.viewer)
         return self._record(request, 200, resource, request.call.record_id)
 
     def _delete(self, request: Request) -> Reply:
-        self._check_seen(request)
+        self._check_may(request, "delete")
         self.writer.delete(RESOURCES[request.call.resource], request.call.record_id)
         return Reply(204, b"")
 
     def _restore(self, request: Request) -> Reply:
         resource = RESOURCES[request.call.resource]
         request.viewer.check_row(resource, self.writer.trashed(resource, request.call.record_id))
+        request.viewer.check_may("delete", resource)
         self.writer.restore(resource, request.call.record_id)
         return self._record(request, 200, resource, request.call.record_id)
 
     def _purge(self, request: Request) -> Reply:
         resource = RESOURCES[request.call.resource]
         request.viewer.check_row(resource, self.writer.trashed(resource, request.call.record_id))
+        request.viewer.check_may("delete", resource)
         self.writer.purge(resource, request.call.record_id)
         return Reply(204, b"")
 
     def _associate(self, method: str) -> Callable[[Request], Reply]:
         def handle(request: Request) -> Reply:
             resource = RESOURCES[request.call.resource]
-            self._check_seen(request)
+            self._check_may(request, "update")
             names = [*request.query.texts, *request.query.trees]
             self.writer.associate(
                 resource, request.call.record_id, request.body, method, viewer=request.viewer, asked=names
@@ -277,10 +214,11 @@ class Api:
 
         return handle
 
-    def _check_seen(self, request: Request) -> None:
-        """ApiError 403 when the viewer may not see the record that they would change."""
+    def _check_may(self, request: Request, act: str) -> None:
+        """ApiError 403 when the viewer may not see the record, or not do this to it."""
         resource, record_id = RESOURCES[request.call.resource], request.call.record_id
         request.viewer.check_row(resource, self.writer.live(resource, record_id))
+        request.viewer.check_may(act, resource)
 
     def _lookup(self, request: Request) -> Reply:
         name = request.call.resource
@@ -305,35 +243,6 @@ class Api:
             shown = self._shown(request, [record_id], links)[0]
         return Reply.json(status, {"data": shown} if request.envelope == "wrapped" else shown)
 
-    def _paged(self, request: Request, page: Page, shown: Sequence[Shown | None]) -> Reply:
-        if request.envelope == "bare":
-            return Reply.json(200, shown)
-        if request.envelope == "unpaged":
-            return Reply.json(200, {"data": shown})
-        path = request.base_url
-        last = max(1, -(-page.total // page.per_page))
-        first_row = (page.page - 1) * page.per_page + 1 if shown else None
-
-        def link(number: int) -> str:
-            # Laravel's own links know nothing of the query that was asked.
-            return f"{path}?page={number}"
-
-        links = {
-            "first": link(1),
-            "last": link(last),
-            "prev": link(page.page - 1) if page.page > 1 else None,
-            "next": link(page.page + 1) if page.page < last else None,
-        }
-        meta = {
-            "current_page": page.page,
-            "from": first_row,
-            "last_page": last,
-            "path": path,
-            "per_page": page.per_page,
-            "to": first_row + len(shown) - 1 if first_row else None,
-            "total": page.total,
-        }
-        if request.envelope == "flat":
-            urls = {f"{name}_page_url": url for name, url in links.items()}
-            return Reply.json(200, {"data": shown, **meta, **urls})
-        return Reply.json(200, {"data": shown, "links": links, "meta": meta})
+    @staticmethod
+    def _paged(request: Request, page: Page, shown: Sequence[Shown | None]) -> Reply:
+        return paged(page, shown, request.envelope, request.base_url)

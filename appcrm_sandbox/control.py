@@ -14,8 +14,8 @@ from starlette.routing import Route
 
 from appcrm_sandbox import accounts, fault_rules
 from appcrm_sandbox.clock import parse_moment
+from appcrm_sandbox.custom_fields import FieldRequest
 from appcrm_sandbox.errors import SandboxError
-from appcrm_sandbox.schema import FieldRequest
 
 if TYPE_CHECKING:
     from appcrm_sandbox.gateway import Sandbox
@@ -43,6 +43,7 @@ class Control:
             Route("/__control/users", _guarded(self.users), methods=["GET", "POST"]),
             Route("/__control/tokens", _guarded(self.tokens), methods=["POST"]),
             Route("/__control/snapshot", _guarded(self.snapshot), methods=["POST"]),
+            Route("/__control/restore", _guarded(self.restore), methods=["POST"]),
         ]
 
     async def log(self, request: Request) -> Response:
@@ -155,6 +156,14 @@ class Control:
             raise SandboxError("path must be a text.")
         self._sandbox.store.snapshot(Path(path))
         return JSONResponse({"path": path})
+
+    async def restore(self, request: Request) -> Response:
+        """`{"path": FILE}`: what a snapshot holds in place of everything; switches, clock, faults and log stay."""
+        wanted = await _json(request)
+        if not isinstance(wanted, dict) or not isinstance(wanted.get("path"), str):
+            raise SandboxError("restore takes the path of a snapshot.")
+        self._sandbox.store.restore(Path(wanted["path"]))
+        return Response(status_code=204)
 
 
 def _field_request(item: dict[str, Json]) -> FieldRequest:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from appcrm_sandbox.api import Reply
+from appcrm_sandbox.replies import Reply
 
 if TYPE_CHECKING:
     from appcrm_sandbox.faults import Effects

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from appcrm_sandbox.filters import KINDS, OPERATORS, rules_of
-from appcrm_sandbox.schema import CONTACTS, CustomField, Resource
+from appcrm_sandbox.schema import CONTACTS, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from appcrm_sandbox.custom_fields import CustomField
 
 # Kind of a field → the word for its type. No fact says which words the CRM has for them.
 TYPE_WORDS = {

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from appcrm_sandbox.clock import parse_moment, stamp
 from appcrm_sandbox.errors import server_error
-from appcrm_sandbox.schema import CONTACTS, STAMPS, CustomField, Resource
+from appcrm_sandbox.folding import equal
+from appcrm_sandbox.schema import CONTACTS, NOTES, STAMPS, Resource
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable
 
+    from appcrm_sandbox.custom_fields import CustomField
     from appcrm_sandbox.query import Query, Tree
     from appcrm_sandbox.search import Condition
     from appcrm_sandbox.settings import Settings
@@ -85,7 +87,8 @@ def filter_condition(
     ApiError 500 without `condition` where the version asks for it, and on a value that cannot be read.
     """
     tree = query.trees.get("filters")
-    if not tree or not settings.version.has_filters:
+    # Notes have none.
+    if not tree or not settings.version.has_filters or resource is NOTES:
         return None
     wanted = tree.get("condition")
     if wanted not in {"and", "or"} and settings.version.filters_need_condition:
@@ -138,7 +141,10 @@ def _compare(
         if len(bounds) != 2:
             raise server_error("between takes two values")
         return f"{column} BETWEEN ? AND ?", bounds
-    return f"{column} {_COMPARISONS[operator]} ?", [read(value, zone)]
+    wanted = read(value, zone)
+    return (
+        equal(column, wanted) if operator == "equal" else (f"{column} {_COMPARISONS[operator]} ?", [wanted])
+    )
 
 
 def _compare_choices(column: str, kind: str, operator: str, value: Tree) -> Condition:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from appcrm_sandbox.accounts import viewer_of_token
-from appcrm_sandbox.api import Api, Call, Reply, Request, understand
+from appcrm_sandbox.api import Api, Request
 from appcrm_sandbox.clock import real_now
 from appcrm_sandbox.delivery import Dropped, Receive, Scope, Send, abort, failure, read, send_reply
 from appcrm_sandbox.errors import ApiError, SandboxError
@@ -20,7 +20,9 @@ from appcrm_sandbox.faults import NONE, Effects, Faults
 from appcrm_sandbox.limits import Limiter
 from appcrm_sandbox.mutations import mutate
 from appcrm_sandbox.query import Query
+from appcrm_sandbox.replies import Reply
 from appcrm_sandbox.requestlog import Entry, RequestLog
+from appcrm_sandbox.routes import Call, understand
 from appcrm_sandbox.settings import UNLIMITED, Settings
 from appcrm_sandbox.writing import body_of
 
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 
 PREFIX = "/api"
 _KEYS_KEPT = 50
+# What nginx and Apache take before the CRM sees anything of a request.
+LONGEST_REQUEST_LINE_BYTES = 8_192
+_TOO_LONG = b"<html><head><title>414 Request-URI Too Large</title></head></html>"
 
 
 class Sandbox:
@@ -75,6 +80,11 @@ class Gateway:
         status: int | None = None
         try:
             exchange.body = await read(receive)
+            if _request_line_bytes(scope) > LONGEST_REQUEST_LINE_BYTES:
+                reply = Reply(414, _TOO_LONG, {"Content-Type": "text/html"})
+                status = reply.status
+                await send_reply(send, scope, reply, None)
+                return
             if self._sandbox.settings.latency_ms:
                 await asyncio.sleep(self._sandbox.settings.latency_ms / 1000)
             reply = await self._reply(exchange)
@@ -175,6 +185,11 @@ class Gateway:
         except Exception:  # noqa: BLE001  the sandbox's own fault: told to the person, answered as a server does
             traceback.print_exc()
             return Reply.json(500, {"message": "Server Error"})
+
+
+def _request_line_bytes(scope: Scope) -> int:
+    path, query = scope.get("raw_path") or scope["path"].encode(), scope["query_string"]
+    return len(f"{scope['method']}  HTTP/1.1\r\n") + len(path) + len(query) + bool(query)
 
 
 def _payload(body: bytes) -> Body:

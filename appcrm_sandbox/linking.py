@@ -105,8 +105,9 @@ class Linker:
 
     def forget(self, resource: Resource, record_id: int) -> None:
         """Remove every association of a record that goes for good."""
-        for name in LINKS[resource.name]:
-            self.change(resource, record_id, name, (), self.current(resource, record_id, name))
+        for name in RESOURCES:
+            if name != resource.name:
+                self.change(resource, record_id, name, (), self.current(resource, record_id, name))
 
 
 def current_links(store: Store, resource: Resource, record_id: int, name: str) -> set[int]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from appcrm_sandbox.schema import CustomField, Resource
+    from appcrm_sandbox.custom_fields import CustomField
+    from appcrm_sandbox.schema import Resource
     from appcrm_sandbox.store import Row, Store
     from appcrm_sandbox.values import Json
     from appcrm_sandbox.viewer import Viewer

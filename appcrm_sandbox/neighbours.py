@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from appcrm_sandbox.custom_fields import DATE_KINDS
 from appcrm_sandbox.linking import current_links
 from appcrm_sandbox.projection import EVERYTHING, ROW_ID, Projection
 from appcrm_sandbox.render import OF_A_STRANGER, WITH, Renderer, Shown, show_named, show_user
-from appcrm_sandbox.schema import ACTIVITIES, CONTACTS, DATE_KINDS, LINKS, RESOURCES, STAMPS, Resource
+from appcrm_sandbox.schema import ACTIVITIES, CONTACTS, LINKS, RESOURCES, STAMPS, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,8 +72,6 @@ def _linked(
     store: Store, resource: Resource, record_id: int, name: str, viewer: Viewer
 ) -> list[Shown] | None:
     """What a record hangs on of one kind, as far as the viewer may see it; None where they may see none."""
-    if name not in LINKS[resource.name]:
-        return []
     if viewer.sight(name) == "none":
         return None
     ids = sorted(current_links(store, resource, record_id, name))

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from appcrm_sandbox.field_lists import FIELD_LISTS
 from appcrm_sandbox.lookups import BARE, LOOKUPS
 from appcrm_sandbox.openapi_schemas import Document, make_schemas, ref
-from appcrm_sandbox.schema import CONTACTS, RESOURCES, CustomField, Resource
+from appcrm_sandbox.schema import CONTACTS, RESOURCES, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from appcrm_sandbox.custom_fields import CustomField
 
 
 LONGEST_ID = 2**53 - 1
@@ -52,6 +54,8 @@ _SINGULAR = {
     "companies": "a company",
     "deals": "a deal",
     "activities": "an activity",
+    "notes": "a note",
+    "calls": "a call",
 }
 _ALWAYS = ("401", "419", "429")
 

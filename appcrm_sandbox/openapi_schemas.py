@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from appcrm_sandbox.phone_numbers import LONGEST_NUMBER, PHONE_TYPES
 from appcrm_sandbox.render import COUNTS
-from appcrm_sandbox.schema import CONTACT_DATES, CONTACTS, LINKS, RESOURCES, STAMPS, CustomField, Resource
-from appcrm_sandbox.validate import BIGGEST_INTEGER
+from appcrm_sandbox.schema import CONTACT_DATES, CONTACTS, LINKS, RESOURCES, STAMPS, Resource
+from appcrm_sandbox.validate import BIGGEST_INTEGER, SMALLEST_INTEGER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from appcrm_sandbox.custom_fields import CustomField
 
 Document = dict[str, Any]
 
@@ -21,7 +23,7 @@ _TYPES: dict[str, Document] = {
     "url": {"anyOf": [{"type": "string", "maxLength": 191, "pattern": "^https?://"}, {"enum": ["", None]}]},
     "integer": {
         "anyOf": [
-            {"type": ["integer", "null"], "minimum": -BIGGEST_INTEGER, "maximum": BIGGEST_INTEGER},
+            {"type": ["integer", "null"], "minimum": SMALLEST_INTEGER, "maximum": BIGGEST_INTEGER},
             {"type": "string", "pattern": "^(-?[0-9]{1,9})?$"},
         ]
     },

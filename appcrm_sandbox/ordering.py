@@ -6,10 +6,11 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from appcrm_sandbox.errors import ApiError, invalid, server_error
-from appcrm_sandbox.render import COUNTS
-from appcrm_sandbox.schema import CONTACTS, CustomField, Resource, stored_columns
+from appcrm_sandbox.render import COUNTED, COUNTS
+from appcrm_sandbox.schema import CONTACTS, Resource, stored_columns
 
 if TYPE_CHECKING:
+    from appcrm_sandbox.custom_fields import CustomField
     from appcrm_sandbox.query import Query, Tree
     from appcrm_sandbox.settings import Settings
 
@@ -77,5 +78,6 @@ def _check_updated_at(settings: Settings) -> None:
 def _count_of(name: str) -> str:
     counted = COUNTS[name]
     if counted is None:
-        return "0"
-    return f"(SELECT count(*) FROM contact_links WHERE contact_id = contacts.id AND resource = '{counted}')"
+        # A bare 0 would be the number of a column.
+        return "(SELECT 0)"
+    return f"(SELECT count(*) {COUNTED.format(counted)} AND contact_id = contacts.id)"

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from appcrm_sandbox.openapi import describe
-from appcrm_sandbox.schema import LIVE
+from appcrm_sandbox.schema import LIVE, REMARKS
 from appcrm_sandbox.viewer import EVERYONE
 
 if TYPE_CHECKING:
@@ -24,13 +24,15 @@ if TYPE_CHECKING:
     from appcrm_sandbox.values import Json
 
 _ROWS = 20
-_REQUESTS = 15
+_REQUESTS = 25
+_REQUESTS_ON_THEIR_PAGE = 200
 _REFRESH_SECONDS = 2
 _FAILED = 400
 _OPERATIONS_SHOWN = 6
 # What is longer stands in the log in full.
 _ADDRESS_SHOWN = 200
 _KEYS_SHOWN = 8
+_LONGEST_NUMBER = 16
 
 
 class Pages:
@@ -43,6 +45,7 @@ class Pages:
         """Every path for people, and the OpenAPI document."""
         return [
             Route("/", self.home),
+            Route("/requests", self.requests),
             Route("/contacts/{contact_id:int}", self.contact),
             Route("/docs", self.docs),
             Route("/openapi.json", self.openapi),
@@ -55,8 +58,26 @@ class Pages:
         still = request.query_params.get("refresh") == "off"
         query = urlencode({"q": text} | ({} if still else {"refresh": "off"}))
         toggle = f'<a href="/?{escape(query)}">{"Renew every 2 s" if still else "Stop renewing"}</a>'
-        body = self._figures() + self._requests() + self._contacts(text)
+        log = self._sandbox.log
+        rows, total = log.last(_REQUESTS), log.counts()["total"]
+        more = '<a href="/requests">All requests</a>' if total > len(rows) else ""
+        title = f"Requests, the last first: {len(rows)} of {total}"
+        body = self._figures() + _section(title, _requests(rows), more) + self._contacts(text)
+        toggle = f'<a href="#contacts">Contacts</a>{toggle}'
         return _page("Contacts and requests", body, toggle, refresh=not still)
+
+    async def requests(self, request: Request) -> Response:
+        """Every request that is kept, in pages; stands still, so that it can be read."""
+        log = self._sandbox.log
+        asked = request.query_params.get("before", "")
+        before = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < _LONGEST_NUMBER else None
+        rows = log.last(_REQUESTS_ON_THEIR_PAGE, before)
+        links = [] if before is None else ['<a href="/requests">Newest</a>']
+        if rows and log.last(1, rows[-1]["n"]):
+            links.append(f'<a href="/requests?before={rows[-1]["n"]}">Older</a>')
+        range_shown = f"{rows[0]['n']} to {rows[-1]['n']}" if rows else "none"
+        title = f"Requests, the last first: {range_shown} of {log.counts()['total']}"
+        return _page("Requests", _section(title, _requests(rows), " ".join(links)))
 
     async def contact(self, request: Request) -> Response:
         """One contact in full."""
@@ -67,7 +88,7 @@ class Pages:
             or sandbox.store.one("SELECT 1 FROM contacts WHERE id = ?", [contact_id]) is None
         ):
             return _page("No such contact", '<p class="empty">There is no such contact.</p>', status=404)
-        shown = sandbox.api.renderer.contact(contact_id, EVERYONE, links=["activities"])
+        shown = sandbox.api.renderer.contact(contact_id, EVERYONE, links=["activities", *REMARKS])
         names = dict.fromkeys((*_FIRST, *shown))
         rows = [(f"<code>{escape(name)}</code>", _plain(shown[name])) for name in names if name not in _NOISE]
         body = _section(str(shown["display_name"]), _table(("Field", "Value"), rows))
@@ -114,29 +135,10 @@ class Pages:
         ]
         busiest = sorted(counts["operations"].items(), key=lambda item: -item[1])[:_OPERATIONS_SHOWN]
         boxes = [
-            f'<div class="figure"><b>{number}</b>{escape(name)}</div>'
+            f'<div class="figure"><b>{number}</b>{escape(name)}{_explained(name)}</div>'
             for name, number in (*figures, *busiest)
         ]
         return f'<div class="figures">{"".join(boxes)}</div>'
-
-    def _requests(self) -> str:
-        rows = [
-            (
-                str(entry["n"]),
-                f'<span class="method">{escape(entry["method"])}</span>',
-                f'<span class="mono">{_breakable(_address(entry))}</span>',
-                escape(_first_of(entry["keys"])),
-                _status(entry["status"], entry["duration_ms"]),
-                "" if entry["duration_ms"] is None else f"{entry['duration_ms']:.1f} ms",
-                f'<span class="warn">{escape(entry["fault"] or "")}</span>',
-            )
-            for entry in reversed(self._sandbox.log.last(_REQUESTS))
-        ]
-        headings = ("No.", "Method", "Path", "Keys sent", "Status", "Took", "Fault")
-        return _section(
-            f"Requests, the last first: {len(rows)} of {self._sandbox.log.counts()['total']}",
-            _table(headings, rows, numbers=(0, 5), empty="Nothing was asked yet.", kind="requests"),
-        )
 
     def _contacts(self, text: str) -> str:
         sandbox = self._sandbox
@@ -158,12 +160,14 @@ class Pages:
         field = f'<input name="q" value="{escape(text)}" placeholder="Search">'
         form = f"<form>{field}<button>Search</button></form>"
         table = _table(headings, rows, numbers=(0,), empty="No contact to show.", kind="contacts")
-        return _section(f"Contacts, the last changed first: {len(rows)} of {page.total}", form + table)
+        title = f"Contacts, the last changed first: {len(rows)} of {page.total}"
+        return f'<div id="contacts">{_section(title, form + table)}</div>'
 
 
 # What people look for on a contact's page stands above its many other fields.
 _FIRST = (
     "id", "display_name", "first_name", "last_name", "email", "phones", "tags", "companies", "deals", "activities",
+    "notes", "calls",
 )  # fmt: skip
 _NOISE = frozenset({"actions", "authorizations", "media", "avatar", "uploaded_avatar_url"})
 
@@ -185,8 +189,32 @@ def _page(
     )
 
 
-def _section(title: str, content: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>{content}</section>"
+def _section(title: str, content: str, links: str = "") -> str:
+    beside = f'<span class="links">{links}</span>' if links else ""
+    return f"<section><h2>{escape(title)}{beside}</h2>{content}</section>"
+
+
+def _requests(entries: Sequence[dict[str, Any]]) -> str:
+    rows = [
+        (
+            str(entry["n"]),
+            _fixed(entry["at"][11:19]),
+            f'<span class="method">{escape(entry["method"])}</span>',
+            f'<span class="mono">{_breakable(_address(entry))}</span>',
+            escape(_first_of(entry["keys"])),
+            _status(entry["status"], entry["duration_ms"]),
+            "" if entry["duration_ms"] is None else f"{entry['duration_ms']:.1f} ms",
+            f'<span class="warn">{escape(entry["fault"])}</span>' if entry["fault"] else "",
+        )
+        for entry in entries
+    ]
+    headings = ("No.", "Time (UTC)", "Method", "Path", "Keys sent", "Status", "Took", "Fault")
+    return _table(headings, rows, numbers=(0, 6), empty="Nothing was asked yet.", kind="requests")
+
+
+def _explained(name: str) -> str:
+    """What a figure's name does not say by itself."""
+    return '<small class="soft">no such path or method</small>' if name == "unknown" else ""
 
 
 def _table(
@@ -206,7 +234,10 @@ def _table(
     )
     lines = (
         "<tr>"
-        + "".join(f"<td{attribute}>{cell}</td>" for attribute, cell in zip(attributes, row, strict=True))
+        + "".join(
+            f'<td{attribute} data-label="{escape(heading)}">{cell}</td>'
+            for heading, attribute, cell in zip(headings, attributes, row, strict=True)
+        )
         + "</tr>"
         for row in rows
     )

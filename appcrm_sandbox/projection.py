@@ -6,11 +6,12 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from appcrm_sandbox.errors import server_error
-from appcrm_sandbox.schema import CustomField, Resource, stored_columns
+from appcrm_sandbox.schema import Resource, stored_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from appcrm_sandbox.custom_fields import CustomField
     from appcrm_sandbox.query import Query
 
 # A row's own id among its cells, whether it was selected or not.

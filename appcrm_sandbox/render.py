@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from appcrm_sandbox.custom_fields import DATE_KINDS, CustomField
 from appcrm_sandbox.projection import EVERYTHING, ROW_ID, Projection
-from appcrm_sandbox.schema import CONTACT_COLUMNS, CONTACT_DATES, DATE_KINDS, RESOURCES, STAMPS, CustomField
+from appcrm_sandbox.schema import CONTACT_COLUMNS, CONTACT_DATES, REMARKS, RESOURCES, STAMPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,12 +43,9 @@ ACTIONS = msgspec.Raw(
         ],
     ),
 )
-AUTHORIZATIONS = msgspec.Raw(
-    msgspec.json.encode({"view": True, "update": True, "delete": True, "create": True, "viewAny": True}),
-)
-# What `with` may name; there are no notes and calls here, so they are always empty.
+# What one contact and the rows of a search show unasked, activities where a switch says so; and what `with` may name.
 LINKED = ("companies", "deals", "activities")
-WITH = (*LINKED, "notes", "calls")
+WITH = (*LINKED, *REMARKS)
 # What is left of a record when its owner was not selected and the viewer sees only their own.
 OF_A_STRANGER = frozenset({"id", "display_name", "path", "authorizations"})
 # Count shown → the association that it counts; the others count what the sandbox has none of.
@@ -55,12 +53,14 @@ COUNTS = {
     "companies_count": "companies",
     "deals_count": "deals",
     "incomplete_activities_for_user_count": "activities",
-    "calls_count": None,
-    "notes_count": None,
+    "calls_count": "calls",
+    "notes_count": "notes",
     "emails_count": None,
     "documents_count": None,
     "unread_emails_for_user_count": None,
 }
+# The associations of contacts with one resource's records, those in the trash left out.
+COUNTED = "FROM contact_links JOIN {0} ON {0}.id = other_id AND {0}.deleted_at IS NULL WHERE resource = '{0}'"
 
 
 @dataclasses.dataclass(slots=True)
@@ -92,6 +92,8 @@ class Renderer:
     ) -> list[Shown]:
         """Contacts in the order of their ids; `links` are the associations to show."""
         makers = self._makers(links)
+        authorizations = _authorizations(viewer)
+        makers |= {"authorizations": lambda _row, _hung: authorizations}
         if viewer.sight("contacts") == "own" and not projection.shows("user_id"):
             makers = {name: make for name, make in makers.items() if name in OF_A_STRANGER}
         hung = Hung(
@@ -197,18 +199,15 @@ class Renderer:
 
     def _counts(self, ids: Sequence[int]) -> dict[int, dict[str, int]]:
         found: dict[int, dict[str, int]] = {}
-        sql = (
-            "SELECT contact_id, resource, count(*) FROM contact_links WHERE contact_id IN ({marks}) "
-            "GROUP BY contact_id, resource"
-        )
-        for contact_id, resource, count in self._store.among(sql, ids):
-            found.setdefault(contact_id, {})[resource] = count
+        for resource in filter(None, COUNTS.values()):
+            counted = f"SELECT contact_id, count(*) {COUNTED.format(resource)}"
+            sql = f"{counted} AND contact_id IN ({{marks}}) GROUP BY contact_id"
+            for contact_id, count in self._store.among(sql, ids):
+                found.setdefault(contact_id, {})[resource] = count
         return found
 
     def _linked(self, name: str, ids: Sequence[int], viewer: Viewer) -> dict[int, list[Any]] | None:
         """The associated records by contact id; None where this viewer may not see any of their kind."""
-        if name not in LINKED:
-            return {}
         if viewer.sight(name) == "none":
             return None
         found: dict[int, list[Any]] = {}
@@ -225,13 +224,18 @@ class Renderer:
         return found
 
 
+def _authorizations(viewer: Viewer) -> msgspec.Raw:
+    """What the screen lets this user do with a contact; the same for all of them, so encoded once."""
+    may = {act: viewer.may(act, "contacts") for act in ("update", "delete", "create")}
+    return msgspec.Raw(msgspec.json.encode({"view": True, **may, "viewAny": True}))
+
+
 def _display_name(row: Cells, _hung: Hung | None) -> str:
     return f"{row['first_name']} {row['last_name']}" if row["last_name"] else str(row["first_name"])
 
 
 _NOISE: dict[str, Callable[[Cells, Hung], Any]] = {
     "actions": lambda _row, _hung: ACTIONS,
-    "authorizations": lambda _row, _hung: AUTHORIZATIONS,
     "avatar": lambda _row, _hung: None,
     "avatar_url": lambda row, _hung: f"https://www.gravatar.com/avatar/{row[ROW_ID]:032x}?s=120",
     "uploaded_avatar_url": lambda _row, _hung: None,

@@ -65,10 +65,10 @@ class RequestLog:
             if entry.n > since and (operation is None or entry.operation == operation)
         ]
 
-    def last(self, count: int) -> list[dict[str, Any]]:
-        """The newest entries, oldest first."""
-        newest = itertools.islice(reversed(self._entries), count)
-        return [entry.public() for entry in newest][::-1]
+    def last(self, count: int, before: int | None = None) -> list[dict[str, Any]]:
+        """The newest kept entries, or the newest before a number; newest first."""
+        older = (entry for entry in reversed(self._entries) if before is None or entry.n < before)
+        return [entry.public() for entry in itertools.islice(older, count)]
 
     def counts(self) -> dict[str, Any]:
         """Requests by operation and status, all together, and the most at once."""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from appcrm_sandbox import fault_rules
 from appcrm_sandbox.app import App
 from appcrm_sandbox.clock import Clock
+from appcrm_sandbox.custom_fields import FieldRequest
 from appcrm_sandbox.errors import SandboxError
 from appcrm_sandbox.faults import Faults
 from appcrm_sandbox.gateway import Sandbox
-from appcrm_sandbox.schema import FieldRequest
 from appcrm_sandbox.seed import seed
 from appcrm_sandbox.server import bind, make_server
 from appcrm_sandbox.store import Store

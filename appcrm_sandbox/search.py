@@ -6,8 +6,10 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING, Any
 
+from appcrm_sandbox.custom_fields import DATE_KINDS, CustomField
 from appcrm_sandbox.errors import ApiError, server_error
-from appcrm_sandbox.schema import CONTACTS, DATE_KINDS, CustomField, Resource, table_columns
+from appcrm_sandbox.folding import equal, fold
+from appcrm_sandbox.schema import CONTACTS, Resource, table_columns
 
 if TYPE_CHECKING:
     from appcrm_sandbox.query import Query
@@ -162,15 +164,20 @@ def _needles(needle: str, asked: dict[str, str]) -> dict[str, str]:
 
 
 def _compare(field: SearchField, operator: str, needle: str, settings: Settings) -> Condition:
-    column = f"{field.expression} COLLATE BINARY" if settings.search_minds_case else field.expression
+    if settings.search_minds_case:
+        column = f"{field.expression} COLLATE BINARY"
+        if operator == "in":
+            return _compare_many(column, field, needle, settings)
+        # SQLite's LIKE minds no case, whatever the collation.
+        return (f"{column} = ?", [needle]) if operator == "=" else (f"instr({column}, ?) > 0", [needle])
+    column = field.expression
     if operator == "in":
         return _compare_many(column, field, needle, settings)
     if operator == "=":
-        return f"{column} = ?", [needle]
-    if settings.search_minds_case:
-        # SQLite's LIKE does not, whatever the collation.
-        return f"instr({column}, ?) > 0", [needle]
-    return f"{column} LIKE ?", [f"%{needle}%"]
+        return equal(column, needle)
+    if needle.isascii():
+        return f"{column} LIKE ?", [f"%{needle}%"]
+    return f"fold({column}) LIKE ?", [f"%{fold(needle)}%"]
 
 
 def _compare_many(column: str, field: SearchField, needle: str, settings: Settings) -> Condition:
@@ -186,4 +193,6 @@ def _compare_many(column: str, field: SearchField, needle: str, settings: Settin
         and len(values) > 1
     ):
         raise server_error("a number is compared with several values")
-    return f"{column} IN ({','.join('?' * len(values))})", list(values)
+    if settings.search_minds_case or all(value.isascii() for value in values):
+        return f"{column} IN ({','.join('?' * len(values))})", list(values)
+    return f"fold({column}) IN ({','.join('?' * len(values))})", [fold(value) for value in values]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from appcrm_sandbox import people, schema
 from appcrm_sandbox.clock import stamp
-from appcrm_sandbox.schema import DEFAULT_FIELDS, FieldRequest
+from appcrm_sandbox.custom_fields import DEFAULT_FIELDS, FieldRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

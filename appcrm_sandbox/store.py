@@ -8,8 +8,9 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from appcrm_sandbox import schema
+from appcrm_sandbox.custom_fields import INDEXED_KINDS, SQL_TYPES, CustomField, FieldRequest
 from appcrm_sandbox.errors import SandboxError
-from appcrm_sandbox.schema import CustomField, FieldRequest
+from appcrm_sandbox.folding import fold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,6 +56,7 @@ class Store:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.row_factory = sqlite3.Row
+        connection.create_function("fold", 1, fold, deterministic=True)
         application_id = connection.execute("PRAGMA application_id").fetchone()[0]
         has_tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if has_tables and application_id != schema.APPLICATION_ID:
@@ -190,14 +192,32 @@ class Store:
                     "INSERT INTO field_options (field, label) VALUES (?, ?)",
                     [(name, label) for label in request.options],
                 )
-                connection.execute(f"ALTER TABLE contacts ADD COLUMN {name} {schema.SQL_TYPES[request.kind]}")
-                if request.kind in schema.INDEXED_KINDS:
+                connection.execute(f"ALTER TABLE contacts ADD COLUMN {name} {SQL_TYPES[request.kind]}")
+                if request.kind in INDEXED_KINDS:
                     connection.execute(
                         f"CREATE INDEX contacts_{name} ON contacts ({name}) WHERE {name} IS NOT NULL"
                     )
                 added.append(name)
         self.reload()
         return added
+
+    def restore(self, source: Path) -> None:
+        """Put what a snapshot holds in place of everything; SandboxError when it is no snapshot of a sandbox."""
+        if not source.is_file():
+            raise SandboxError(f"there is no snapshot {source}.")
+        try:
+            with contextlib.closing(sqlite3.connect(source)) as copy:
+                made_by = [
+                    copy.execute(f"PRAGMA {name}").fetchone()[0]
+                    for name in ("application_id", "user_version")
+                ]
+                if made_by != [schema.APPLICATION_ID, schema.VERSION]:
+                    raise SandboxError(f"{source} is no snapshot of this version of the sandbox.")
+                copy.backup(self.connection)
+        except sqlite3.Error as error:
+            raise SandboxError(f"the snapshot {source} cannot be read ({error}).") from error
+        self._writes += 1
+        self.reload()
 
     def snapshot(self, target: Path) -> None:
         """Copy the whole database, consistent at one moment, to a file that can be served."""

@@ -83,7 +83,7 @@ class RunningSandbox:
         self.control("POST", "/__control/fields", field)
 
     def change_user(self, user_id: int, **changes: Json) -> None:
-        """Change or make a user: `sees={"contacts": "own"}`, `api_access`, `super_admin`, `zone`, `name`, `email`."""
+        """Change or make a user: `sees={"contacts": "own"}`, `may_not={"contacts": ["delete"]}`, `api_access=False`."""
         self.control("POST", "/__control/users", {"id": user_id, **changes})
 
     def add_token(self, token: str, user_id: int) -> None:
@@ -93,6 +93,10 @@ class RunningSandbox:
     def snapshot(self, path: Path) -> Path:
         """Copy the database, as it is now, to a file that can be served."""
         return Path(self.control("POST", "/__control/snapshot", {"path": str(path)})["path"])
+
+    def restore(self, path: Path) -> None:
+        """Go back to a snapshot: every row, user, token and field; switches, clock, faults and log stay."""
+        self.control("POST", "/__control/restore", {"path": str(path)})
 
     # What happened
 
@@ -132,7 +136,7 @@ class RunningSandbox:
             connection.execute("BEGIN")
             rows = [dict(row) for row in connection.execute(f"SELECT * FROM contacts {where} ORDER BY id")]
             hung: dict[str, dict[int, list[Any]]] = {
-                name: {} for name in ("phones", "tags", "companies", "deals", "activities")
+                name: {} for name in ("phones", "tags", "companies", "deals", "activities", "notes", "calls")
             }
             for contact_id, number, kind in connection.execute(
                 "SELECT contact_id, number, type FROM phones ORDER BY id"

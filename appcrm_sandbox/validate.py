@@ -9,11 +9,12 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from appcrm_sandbox.custom_fields import OPTION_KINDS, CustomField
 from appcrm_sandbox.email_addresses import is_possible
 from appcrm_sandbox.errors import invalid
 from appcrm_sandbox.names import Names, NoSuchName
 from appcrm_sandbox.phone_numbers import Phone, read_phones
-from appcrm_sandbox.schema import CONTACTS, LINKS, OPTION_KINDS, RESOURCES, CustomField, Resource
+from appcrm_sandbox.schema import CONTACTS, LINKS, RESOURCES, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 Body = dict[str, Any]
 _LONGEST = {"text": 191, "email": 191, "url": 191, "textarea": 60_000}
 MOST_DECIMALS = 3
-BIGGEST_INTEGER = 2**31 - 1
+SMALLEST_INTEGER, BIGGEST_INTEGER = -(2**31), 2**31 - 1
 _MOMENT = re.compile(
     r"(?P<day>\d{4}-\d\d-\d\d)"
     r"(?:[T ](?P<time>\d\d:\d\d(?::\d\d)?)(?:[.,]\d{1,9})?(?P<zone>Z|[+-]\d\d:?\d\d)?)?",

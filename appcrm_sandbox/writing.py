@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from appcrm_sandbox.contact_lists import PhoneBook, replace_tags
 from appcrm_sandbox.errors import ApiError, invalid, not_found
+from appcrm_sandbox.folding import equal
 from appcrm_sandbox.linking import Linker
 from appcrm_sandbox.names import Names
-from appcrm_sandbox.schema import ACTIVITIES, CONTACTS, LINKS, Resource
-from appcrm_sandbox.validate import BIGGEST_INTEGER, Body, Checker, check_body, normalise
+from appcrm_sandbox.schema import ACTIVITIES, CONTACTS, LINKS, REMARKS, Resource
+from appcrm_sandbox.validate import BIGGEST_INTEGER, SMALLEST_INTEGER, Body, Checker, check_body, normalise
 from appcrm_sandbox.viewer import EVERYONE, Viewer
 
 if TYPE_CHECKING:
@@ -163,8 +164,8 @@ class Writer:
         )
 
     def _touch_around(self, resource: Resource, record_id: int) -> None:
-        # What is done about an activity shows on the contacts that it is about.
-        if resource is ACTIVITIES:
+        # What is done about an activity, a note or a call shows on the contacts that it is about.
+        if resource.name in {ACTIVITIES.name, *REMARKS}:
             self._linker.touch_contacts(resource, record_id)
 
     def _attach_by_domain(self, contact_id: int, email: str | None) -> None:
@@ -226,15 +227,16 @@ class Writer:
 
     def _holder(self, column: str, value: Json, contact_id: int) -> Json:
         """The contact beside this one that has a value, in the trash or out of sight as it may be."""
-        sql = f"SELECT id FROM contacts WHERE {column} = ? AND id != ?"
-        return self._store.value(sql, [value, contact_id])
+        same, values = equal(column, value)
+        return self._store.value(f"SELECT id FROM contacts WHERE {same} AND id != ?", [*values, contact_id])
 
     def _overflow(self, resource: Resource, columns: Body) -> None:
         """What no check stops and the column cannot hold is the database's error, so a 500."""
         kinds = {name: field.kind for name, field in self._store.fields.items()}
         for name, value in columns.items():
-            too_large = kinds.get(name) == "integer" and value is not None and abs(value) > BIGGEST_INTEGER
-            if resource is CONTACTS and too_large:
+            if resource is not CONTACTS or kinds.get(name) != "integer" or value is None:
+                continue
+            if not SMALLEST_INTEGER <= value <= BIGGEST_INTEGER:
                 raise ApiError(500, {"message": "Server Error"})
 
     def _save_lists(self, resource: Resource, record_id: int, lists: Body) -> bool:

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import requests
 
-from appcrm_sandbox.app_version import VERSIONS
+from appcrm_sandbox.app_version import NEWEST
 from appcrm_sandbox.testing import start
 
 NOW, LATER = "2026-06-01T08:00:00.000000Z", "2026-06-01T09:30:00.000000Z"
@@ -84,28 +84,41 @@ class Crm:
         }
 
 
-@pytest.fixture
-def crm(appcrm_sandbox):
-    """A CRM of 25 contacts whose clock stands still well after the seeded rows."""
-    appcrm_sandbox.set_clock("2026-06-01T08:00:00Z")
-    return Crm(appcrm_sandbox)
-
-
-@pytest.fixture(scope="module", params=VERSIONS)
-def served(request, tmp_path_factory):
-    """One CRM of each version for a whole module, whose tests leave one another's contacts alone."""
-    sandbox = start(tmp_path_factory.mktemp("crm") / "crm.sqlite3", app_version=request.param)
-    yield Crm(sandbox)
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+    """One server for all tests, a snapshot of its 25 contacts, and its switches as at the start."""
+    folder = tmp_path_factory.mktemp("crm")
+    sandbox = start(folder / "crm.sqlite3")
+    yield sandbox, sandbox.snapshot(folder / "first.sqlite3"), sandbox.settings()
     sandbox.stop()
 
 
+def _as_new(shared, **switches):
+    """The shared server as if it had just been started with these switches."""
+    sandbox, first, before = shared
+    sandbox.clear_faults()
+    sandbox.restore(first)
+    sandbox.set_clock(None)
+    sandbox.settings(**{**before, **switches})
+    sandbox.reset_log()
+    return Crm(sandbox)
+
+
 @pytest.fixture
-def each(served):
-    """A CRM of each version, its switches and its clock as at the start."""
-    before = served.sandbox.settings()
-    served.sandbox.set_clock(NOW)
-    yield served
-    served.sandbox.settings(**before)
+def crm(request, shared):
+    """A CRM of 25 contacts whose clock stands still well after the seeded rows.
+
+    What all versions do alike is tried on one of them: the module's APP_VERSION, else the newest.
+    """
+    crm = _as_new(shared, app_version=getattr(request.module, "APP_VERSION", NEWEST))
+    crm.sandbox.set_clock(NOW)
+    return crm
+
+
+@pytest.fixture
+def with_switches(shared):
+    """The same CRM with other switches, its clock running; the fixture `crm` and this one are one server."""
+    return lambda **switches: _as_new(shared, **switches)
 
 
 @pytest.fixture
@@ -125,5 +138,5 @@ _NUMBERS = itertools.count(1)
 
 @pytest.fixture
 def make_crm(appcrm_sandbox_factory):
-    """CRMs of another size or with other switches."""
+    """CRMs of another size, each on a server of its own."""
     return lambda **given: Crm(appcrm_sandbox_factory(**given))

@@ -12,6 +12,8 @@ from importlib.metadata import version
 import pytest
 import requests
 
+from appcrm_sandbox.cli import main
+
 COMMAND = [sys.executable, "-c", "from appcrm_sandbox.cli import main; main()"]
 
 
@@ -19,6 +21,22 @@ def run(*arguments, **given):
     return subprocess.run(
         [*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False, **given
     )
+
+
+@pytest.fixture
+def refused_at_start(capsys, monkeypatch, tmp_path):
+    """What the command says and exits with, in this process: a Python of its own for each case is slow."""
+
+    def call(*arguments):
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        said, code = capsys.readouterr(), ended.value.code
+        # What Python does with an exit code that is a sentence.
+        text, code = (f"{said.err}{code}\n", 1) if isinstance(code, str) else (said.err, code)
+        return subprocess.CompletedProcess(arguments, code, said.out, text)
+
+    return call
 
 
 @contextlib.contextmanager
@@ -56,8 +74,8 @@ def _one_sentence(done, *, code, words):
         (["--host", ""], "--host: it is empty"),
     ],
 )
-def test_a_bad_flag_is_one_sentence(flags, words, tmp_path):
-    _one_sentence(run("serve", *flags, cwd=tmp_path), code=2, words=words)
+def test_a_bad_flag_is_one_sentence(refused_at_start, flags, words, tmp_path):
+    _one_sentence(refused_at_start("serve", *flags), code=2, words=words)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -83,8 +101,8 @@ def test_no_command_is_one_sentence():
         (["--database", "."], "cannot be served: it is a folder"),
     ],
 )
-def test_what_cannot_be_served_is_one_sentence(flags, words, tmp_path):
-    _one_sentence(run("serve", "--port", "0", *flags, cwd=tmp_path), code=1, words=words)
+def test_what_cannot_be_served_is_one_sentence(refused_at_start, flags, words):
+    _one_sentence(refused_at_start("serve", "--port", "0", *flags), code=1, words=words)
 
 
 def test_a_taken_port_is_one_sentence(tmp_path):
@@ -97,9 +115,9 @@ def test_a_taken_port_is_one_sentence(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["faults: [", "faults: 3", "- {status: 1}", "- {colour: red}", "seed: 1"])
-def test_a_bad_faults_file_is_one_sentence(text, tmp_path):
+def test_a_bad_faults_file_is_one_sentence(refused_at_start, text, tmp_path):
     (tmp_path / "faults.yaml").write_text(text)
-    done = run("serve", "--port", "0", "--faults", "faults.yaml", cwd=tmp_path)
+    done = refused_at_start("serve", "--port", "0", "--faults", "faults.yaml")
     _one_sentence(done, code=1, words="the faults file faults.yaml")
 
 
@@ -124,11 +142,11 @@ def _drop_a_table(path):
 
 
 @pytest.mark.parametrize("spoil", [_spoil_header, _spoil_middle, _cut_short, _drop_a_table])
-def test_a_corrupt_database_is_one_sentence_and_left_alone(spoil, crm, tmp_path):
+def test_a_corrupt_database_is_one_sentence_and_left_alone(refused_at_start, spoil, crm, tmp_path):
     path = crm.sandbox.snapshot(tmp_path / "crm.sqlite3")
     spoil(path)
     spoiled = path.read_bytes()
-    done = run("serve", "--port", "0", "--database", str(path))
+    done = refused_at_start("serve", "--port", "0", "--database", str(path))
     _one_sentence(done, code=1, words=r"crm\.sqlite3 (cannot be served|is corrupt)")
     assert path.read_bytes() == spoiled
 

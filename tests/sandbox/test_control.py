@@ -32,8 +32,8 @@ def test_neither_tokens_nor_values_are_kept_in_the_log(crm):
     assert "secret@x.example" not in kept
 
 
-def test_the_control_plane_is_neither_logged_nor_limited(make_crm):
-    crm = make_crm(rate_limit=1)
+def test_the_control_plane_is_neither_logged_nor_limited(with_switches):
+    crm = with_switches(rate_limit=1)
     for _ in range(3):
         assert crm.sandbox.counts()["total"] == 0
 

@@ -10,11 +10,11 @@ import yaml
 
 from appcrm_sandbox.cli import DEFAULT_CONTACTS, DEFAULT_DATABASE, DEFAULT_PORT, make_parser
 from appcrm_sandbox.control import Control
+from appcrm_sandbox.custom_fields import DEFAULT_FIELDS, SQL_TYPES
 from appcrm_sandbox.fault_rules import EFFECTS, SELECTORS, parse
 from appcrm_sandbox.faults import OPERATIONS
 from appcrm_sandbox.mutations import MUTATIONS
 from appcrm_sandbox.requestlog import KEPT, Entry
-from appcrm_sandbox.schema import DEFAULT_FIELDS, SQL_TYPES
 from appcrm_sandbox.settings import CHOICES, Settings
 from appcrm_sandbox.testing import RunningSandbox
 

@@ -4,6 +4,7 @@ import concurrent.futures
 import http.client
 import json
 import random
+import re
 import urllib.parse
 
 import pytest
@@ -143,7 +144,9 @@ def test_an_error_after_commit_leaves_the_contact(crm):
 
 
 @pytest.mark.parametrize("effect", ["delay_seconds", "delay_after_commit_seconds"])
-def test_a_slow_answer_outlasts_a_clients_patience(crm, effect):
+def test_a_slow_answer_outlasts_a_clients_patience(make_crm, effect):
+    # Of its own: what is carried out late would meet another test's contacts.
+    crm = make_crm()
     crm.sandbox.faults({"operation": "create", "nth": 1, effect: 2})
     with pytest.raises(requests.Timeout):
         crm.session.post(
@@ -237,7 +240,8 @@ def test_rules_tell_how_often_they_met_and_fired(crm):
     rules = crm.sandbox.control("GET", "/__control/faults")
     assert [(rule["name"], rule["met"], rule["fired"]) for rule in rules] == [("second", 3, 1)]
     crm.sandbox.control("PUT", "/__control/faults", {"faults": [{"status": 500}]})
-    assert [rule["name"] for rule in crm.sandbox.control("GET", "/__control/faults")] == ["fault 2"]
+    (rule,) = crm.sandbox.control("GET", "/__control/faults")
+    assert re.fullmatch("fault [0-9]+", rule["name"])
     crm.sandbox.clear_faults()
     assert crm.sandbox.control("GET", "/__control/faults") == []
 

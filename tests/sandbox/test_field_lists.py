@@ -12,8 +12,8 @@ FIELD_LISTS = [
 
 @pytest.mark.parametrize("version", ["1.5", "1.6", "1.7"])
 @pytest.mark.parametrize("path", FIELD_LISTS)
-def test_every_user_gets_the_fields_custom_ones_included(make_crm, version, path):
-    crm = make_crm(app_version=version)
+def test_every_user_gets_the_fields_custom_ones_included(with_switches, version, path):
+    crm = with_switches(app_version=version)
     fields = {field["attribute"]: field for field in crm.get(path).json()}
     assert {"first_name", "email", "phones", "tags", "source_id"} <= set(fields)
     declared = {field["name"]: field for field in crm.sandbox.control("GET", "/__control/fields")}
@@ -36,8 +36,8 @@ def test_a_field_says_its_type_its_label_and_its_flags(crm):
 
 
 @pytest.mark.parametrize("path", FIELD_LISTS)
-def test_the_lists_of_fields_are_not_there_in_1_1(make_crm, path):
-    assert make_crm(app_version="1.1").get(path).status_code == 404
+def test_the_lists_of_fields_are_not_there_in_1_1(with_switches, path):
+    assert with_switches(app_version="1.1").get(path).status_code == 404
 
 
 @pytest.mark.parametrize("name", ["users", "sources", "pipelines", "pipeline-stages"])

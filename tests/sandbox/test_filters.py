@@ -22,16 +22,17 @@ def filters(*rules, condition="and"):
     return query
 
 
-@pytest.fixture(params=FILTERED)
-def crm(make_crm, request):
-    """A CRM of each version that has filters: ids 1 to 4 updated at four seconds in a row."""
-    crm = make_crm(app_version=request.param)
+@pytest.fixture
+def crm(with_switches, request):
+    """A CRM of the newest version, or of the one asked for: ids 1 to 4 updated at four seconds in a row."""
+    crm = with_switches(app_version=getattr(request, "param", FILTERED[-1]))
     for contact_id, second in zip(range(1, 5), itertools.count(58)):
         moment = f"2026-02-01T{9 + second // 60:02}:{59 if second < 60 else 0:02}:{second % 60:02}.000000Z"
         crm.sandbox.mutate(set={str(contact_id): {"updated_at": moment}})
     return crm
 
 
+@pytest.mark.parametrize("crm", FILTERED, indirect=True)
 def test_updated_since_is_exact_to_the_second(crm):
     total = len(crm.ids(order="id", per_page=100, **filters(("updated_at", "greater_or_equal", f"{SINCE}Z"))))
     moved = crm.ids(
@@ -109,16 +110,16 @@ def test_the_rules_that_are_known_are_listed(crm):
 
 
 @pytest.mark.parametrize("version", FILTERED)
-def test_the_condition_must_be_sent_from_1_7_on(make_crm, version):
-    crm = make_crm(app_version=version)
+def test_the_condition_must_be_sent_from_1_7_on(with_switches, version):
+    crm = with_switches(app_version=version)
     query = filters(("updated_at", "greater", "2999-01-01T00:00:00Z"), condition=None)
     answer = crm.get("/contacts", **query)
     assert answer.status_code == (500 if version == "1.7" else 200)
 
 
 @pytest.mark.parametrize(("version", "expected"), [("1.5", [3]), ("1.6", [1, 2, 3]), ("1.7", [1, 2, 3])])
-def test_several_rules_on_one_field_with_or_become_the_last_one_in_1_5(make_crm, version, expected):
-    crm = make_crm(app_version=version)
+def test_several_rules_on_one_field_with_or_become_the_last_one_in_1_5(with_switches, version, expected):
+    crm = with_switches(app_version=version)
     for contact_id in (1, 2, 3):
         crm.sandbox.mutate(set={str(contact_id): {"email": f"c{contact_id}@x.example"}})
     rules = [("email", "equal", f"c{contact_id}@x.example") for contact_id in (1, 2, 3)]
@@ -133,8 +134,8 @@ def test_thirty_addresses_fit_one_request_from_1_6_on(make_crm):
     assert [row["email"] for row in rows] == emails
 
 
-def test_there_are_no_filters_in_1_1(make_crm):
-    crm = make_crm(app_version="1.1")
+def test_there_are_no_filters_in_1_1(with_switches):
+    crm = with_switches(app_version="1.1")
     nobody = filters(("updated_at", "greater", "2999-01-01T00:00:00Z"))
     assert crm.get("/contacts", **nobody).json()["meta"]["total"] == 25
     assert crm.get("/contacts/rules").status_code == 404

@@ -2,18 +2,9 @@
 
 import pytest
 
-from appcrm_sandbox.app_version import VERSIONS
-
+APP_VERSION = "1.5"
 TIED = "2026-05-01T00:00:00.000000Z"
 NOW = "2026-06-01T08:00:00Z"
-
-
-@pytest.fixture(params=VERSIONS)
-def crm(make_crm, request):
-    """A CRM of 25 contacts of each version, whose clock stands still well after the seeded rows."""
-    crm = make_crm(app_version=request.param)
-    crm.sandbox.set_clock(NOW)
-    return crm
 
 
 @pytest.fixture(scope="module")
@@ -222,36 +213,36 @@ def test_a_hidden_contact_is_in_no_list_and_refused_by_id(crm):
         ("unpaged", {"data"}),
     ],
 )
-def test_a_page_comes_in_the_envelope_that_was_chosen(make_crm, envelope, page_keys):
-    assert set(make_crm(envelope=envelope).get("/contacts").json()) == page_keys
+def test_a_page_comes_in_the_envelope_that_was_chosen(with_switches, envelope, page_keys):
+    assert set(with_switches(envelope=envelope).get("/contacts").json()) == page_keys
 
 
-def test_the_flat_envelope_has_the_figures_beside_the_rows(make_crm):
-    answer = make_crm(envelope="flat").get("/contacts").json()
+def test_the_flat_envelope_has_the_figures_beside_the_rows(with_switches):
+    answer = with_switches(envelope="flat").get("/contacts").json()
     assert {"data", "current_page", "last_page", "per_page", "total", "next_page_url"} <= set(answer)
     assert "meta" not in answer
 
 
-def test_the_bare_envelope_is_an_array(make_crm):
-    assert len(make_crm(envelope="bare").get("/contacts").json()) == 15
+def test_the_bare_envelope_is_an_array(with_switches):
+    assert len(with_switches(envelope="bare").get("/contacts").json()) == 15
 
 
-def test_the_wrapped_envelope_wraps_single_contacts_and_searches(make_crm):
-    crm = make_crm(envelope="wrapped")
+def test_the_wrapped_envelope_wraps_single_contacts_and_searches(with_switches):
+    crm = with_switches(envelope="wrapped")
     assert crm.get("/contacts/1").json()["data"]["id"] == 1
     assert crm.post("/contacts", first_name="Ana").json()["data"]["id"] == 26
     assert len(crm.get("/contacts/search", q="26", search_fields="id:=").json()["data"]) == 1
 
 
 @pytest.mark.parametrize(("switch", "status"), [("refused", 422), ("failing", 500)])
-def test_order_by_updated_at_can_be_refused(make_crm, switch, status):
-    crm = make_crm(order_updated_at=switch)
+def test_order_by_updated_at_can_be_refused(with_switches, switch, status):
+    crm = with_switches(order_updated_at=switch)
     assert crm.get("/contacts", order="updated_at|desc").status_code == status
     assert crm.get("/contacts", order="id").status_code == 200
 
 
-def test_per_page_can_be_ignored(make_crm):
-    answer = make_crm(fixed_per_page=4).get("/contacts", per_page=100).json()
+def test_per_page_can_be_ignored(with_switches):
+    answer = with_switches(fixed_per_page=4).get("/contacts", per_page=100).json()
     assert (len(answer["data"]), answer["meta"]["per_page"]) == (4, 4)
 
 
@@ -277,3 +268,19 @@ def test_neighbours_are_listed_searched_ordered_and_selected_in_the_same_form(cr
     assert "contacts" in found[0]
     assert crm.get(f"/{name}", order="nothing").status_code == 500
     assert crm.get(f"/{name}", **{"with": "nothing"}).status_code == 500
+
+
+def test_every_count_that_a_contact_shows_can_be_ordered_by(crm):
+    counts = [name for name in crm.get("/contacts/1").json() if name.endswith("_count")]
+    assert len(counts) == 8
+    for name in counts:
+        rows = crm.get("/contacts", order=f"{name}|desc", per_page=100).json()["data"]
+        values = [row[name] for row in rows]
+        assert values == sorted(values, reverse=True), name
+
+
+def test_a_count_leaves_out_what_is_in_the_trash(crm):
+    contact_id = crm.new(companies=[1, 2])
+    crm.delete("/companies/1")
+    assert crm.get(f"/contacts/{contact_id}").json()["companies_count"] == 1
+    assert crm.get("/contacts", order="companies_count|desc", per_page=1).status_code == 200

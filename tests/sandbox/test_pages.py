@@ -90,7 +90,7 @@ def test_one_contact_has_a_page_of_its_own(busy):
 
 def test_a_contacts_page_begins_with_what_hangs_on_it(busy):
     busy.put("/associations/contacts/26", deals=[1], activities=[2])
-    names = re.findall(r"<tr><td><code>(\w+)</code>", _page(busy, "/contacts/26")[1])
+    names = re.findall(r'<tr><td data-label="Field"><code>(\w+)</code>', _page(busy, "/contacts/26")[1])
     assert names[:10] == [
         "id", "display_name", "first_name", "last_name", "email", "phones", "tags", "companies", "deals", "activities",
     ]  # fmt: skip
@@ -102,6 +102,36 @@ def test_a_long_address_breaks_between_its_parameters(busy):
     text = _page(busy, "/")[1]
     assert "/contacts?select=id;<wbr>email&amp;<wbr>per_page=5" in text
     assert "Requests, the last first: 5 of 5" in text
+
+
+def test_every_request_says_when_it_came(busy):
+    text = _page(busy, "/")[1]
+    times = [entry["at"][11:19] for entry in busy.sandbox.log()]
+    assert "<th>Time (UTC)</th>" in text
+    assert re.findall(r'Time \(UTC\)"><span class="fixed">([0-9:]+)<', text) == times[::-1]
+
+
+def test_a_request_that_is_no_call_is_explained(busy):
+    assert "no such path or method" not in _page(busy, "/")[1]
+    busy.get("/nowhere")
+    assert "no such path or method" in _page(busy, "/")[1]
+
+
+def test_all_requests_that_are_kept_can_be_paged_through(busy):
+    for _ in range(230):
+        busy.get("/nowhere")
+    total = busy.sandbox.counts()["total"]
+    assert 'href="/requests"' in _page(busy, "/")[1]
+    path, numbers, pages = "/requests", [], 0
+    while path:
+        text = _page(busy, path)[1]
+        assert "http-equiv" not in text
+        numbers += [int(number) for number in re.findall(r'data-label="No.">([0-9]+)<', text)]
+        older = re.search(r'href="(/requests[?]before=[0-9]+)">Older', text)
+        path, pages = older and older[1], pages + 1
+    assert (numbers, pages) == (list(range(total, 0, -1)), 2)
+    for nonsense in ("x", "-1", "9" * 5000, "0", "²"):
+        assert _page(busy, f"/requests?before={nonsense}")[0] == 200
 
 
 def test_a_look_up_of_a_hundred_addresses_does_not_fill_the_page(busy):
@@ -119,7 +149,7 @@ def test_no_page_asks_for_anything_from_elsewhere(busy):
     for path in ("/", "/docs", "/contacts/26"):
         linked = re.findall(r'(?:src|href|action)="([^"]*)"', _page(busy, path)[1])
         assert linked
-        assert all(target.startswith("/") and not target.startswith("//") for target in linked)
+        assert all(re.match(r"/(?!/)|#", target) for target in linked)
     assert (
         requests.get(f"{busy.sandbox.origin}/style.css", timeout=10)
         .headers["Content-Type"]
@@ -161,11 +191,43 @@ def _browsing(profile):
         driver.communicate()
 
 
-@pytest.mark.browser
-@pytest.mark.skipif(
+needs_browser = pytest.mark.skipif(
     None in {CHROMIUM, DRIVER} and "CI" not in os.environ,
     reason="needs chromium and chromedriver: make browser installs them",
 )
+# What lies beyond the right edge, or is scrolled away inside a box.
+CUT_OFF = """
+return [...document.querySelectorAll("body *")].filter(box =>
+  box.getBoundingClientRect().right > innerWidth + 0.5 || box.scrollWidth > box.clientWidth + 1 && box.clientWidth > 0
+).map(box => `${box.tagName} ${box.textContent.slice(0, 60)}`)
+"""
+
+
+@pytest.mark.browser
+@needs_browser
+def test_nothing_is_cut_off_on_a_phone_and_on_a_desk(busy, tmp_path):
+    busy.get("/nowhere")
+    busy.get(
+        "/contacts", select="id;first_name;email", order="updated_at|desc", **{"with": "companies;deals"}
+    )
+    busy.get("/contacts/search", q="x" * 300)
+    busy.new(
+        last_name="Albuquerque" * 8,
+        email=f"{'longo' * 12}@{'empresa' * 8}.example",
+        tags=["t" * 60, "u" * 60],
+    )
+    with _browsing(tmp_path / "profile") as browser:
+        for width in (1280, 420):
+            browser("POST", "/window/rect", width=width, height=1000)
+            metrics = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+            browser("POST", "/goog/cdp/execute", cmd="Emulation.setDeviceMetricsOverride", params=metrics)
+            for path in ("/?refresh=off", "/requests", "/contacts/27", "/docs"):
+                browser("POST", "/url", url=f"{busy.sandbox.origin}{path}")
+                assert browser("POST", "/execute/sync", script=CUT_OFF, args=[]) == [], (width, path)
+
+
+@pytest.mark.browser
+@needs_browser
 def test_a_real_browser_shows_the_page_and_each_request_as_it_arrives(busy, tmp_path):
     with _browsing(tmp_path / "profile") as browser:
         browser("POST", "/url", url=f"{busy.sandbox.origin}/")

@@ -43,8 +43,18 @@ def test_an_answer_says_what_the_limit_is(crm):
     assert int(second.headers["X-RateLimit-Remaining"]) == int(first.headers["X-RateLimit-Remaining"]) - 1
 
 
-def test_past_the_limit_a_request_is_refused_until_the_window_ends(make_crm):
-    crm = make_crm(rate_limit=3)
+def test_a_request_line_beyond_8_kb_is_a_414_of_the_web_server_and_not_of_the_crm(crm):
+    line = len("GET /api/contacts?q= HTTP/1.1\r\n")
+    assert crm.get("/contacts", q="x" * (8192 - line)).status_code == 200
+    for length in (8193 - line, 60_000):
+        answer = crm.get("/contacts", q="x" * length)
+        assert answer.status_code == 414
+        assert answer.headers["Content-Type"] == "text/html"
+        assert "X-App-Version" not in answer.headers
+
+
+def test_past_the_limit_a_request_is_refused_until_the_window_ends(with_switches):
+    crm = with_switches(rate_limit=3)
     remaining = [crm.get("/contacts/1").headers["X-RateLimit-Remaining"] for _ in range(3)]
     assert remaining == ["2", "1", "0"]
     answer = crm.get("/contacts/1")
@@ -55,8 +65,8 @@ def test_past_the_limit_a_request_is_refused_until_the_window_ends(make_crm):
     assert crm.sandbox.counts()["statuses"] == {"200": 3, "429": 1}
 
 
-def test_the_limit_can_be_changed_while_it_serves(make_crm):
-    crm = make_crm(rate_limit=1)
+def test_the_limit_can_be_changed_while_it_serves(with_switches):
+    crm = with_switches(rate_limit=1)
     assert [crm.get("/contacts/1").status_code for _ in range(2)] == [200, 429]
     crm.sandbox.settings(rate_limit=None)
     assert crm.get("/contacts/1").status_code == 200
@@ -75,8 +85,8 @@ def test_a_window_begins_with_its_first_request_and_lasts_a_minute():
     assert limiter.check(1, 1).allowed
 
 
-def test_the_limit_is_a_users_own_whichever_token_they_use(make_crm):
-    crm = make_crm(rate_limit=2)
+def test_the_limit_is_a_users_own_whichever_token_they_use(with_switches):
+    crm = with_switches(rate_limit=2)
     crm.sandbox.add_token("second", 1)
     crm.sandbox.add_token("other", 2)
     answers = [

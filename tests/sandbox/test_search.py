@@ -6,9 +6,9 @@ from appcrm_sandbox.app_version import VERSIONS
 
 
 @pytest.fixture
-def crm(make_crm):
+def crm(with_switches):
     """A CRM of a version whose `in` takes any field."""
-    return make_crm(app_version="1.6")
+    return with_switches(app_version="1.6")
 
 
 @pytest.fixture
@@ -188,8 +188,8 @@ def _status_and_count(crm, fields, q):
         ("1.7", (403, None), (200, 3), (200, 1), (403, None)),
     ],
 )
-def test_in_takes_what_its_version_takes(make_crm, version, emails, ids, one_id, number):
-    crm = make_crm(app_version=version)
+def test_in_takes_what_its_version_takes(with_switches, version, emails, ids, one_id, number):
+    crm = with_switches(app_version=version)
     add_three(crm)
     assert _status_and_count(crm, "email:in", EMAILS) == emails
     assert _status_and_count(crm, "id:in", IDS) == ids
@@ -198,8 +198,8 @@ def test_in_takes_what_its_version_takes(make_crm, version, emails, ids, one_id,
 
 
 @pytest.mark.parametrize("version", ["1.5", "1.6"])
-def test_in_has_no_limit_on_the_number_of_its_values(make_crm, version):
-    crm = make_crm(app_version=version)
+def test_in_has_no_limit_on_the_number_of_its_values(with_switches, version):
+    crm = with_switches(app_version=version)
     add_three(crm)
     strangers = ",".join(f"s{number}@x.example" for number in range(300))
     assert _status_and_count(crm, "email:in", f"{strangers},{EMAILS}") == (200, 2)
@@ -208,8 +208,8 @@ def test_in_has_no_limit_on_the_number_of_its_values(make_crm, version):
 @pytest.mark.parametrize(
     ("version", "status", "count"), [("1.1", 200, 1), ("1.5", 200, 1), ("1.6", 200, 1), ("1.7", 403, None)]
 )
-def test_a_bad_operator_is_the_default_one_or_drops_the_field(make_crm, version, status, count):
-    crm = make_crm(app_version=version)
+def test_a_bad_operator_is_the_default_one_or_drops_the_field(with_switches, version, status, count):
+    crm = with_switches(app_version=version)
     add_three(crm)
     assert _status_and_count(crm, "first_name:~", "oraid") == (status, count)
     assert _status_and_count(crm, "first_name:~;email:like", "oraide") == (200, 1)
@@ -232,14 +232,21 @@ def test_searches_can_mind_case(crm, found):
     assert all(found("zulmira@x.example", search_fields=f"email:{operator}") for operator in everywhere)
 
 
+@pytest.mark.parametrize("fields", ["email:=", "email:like", "email:in"])
+def test_a_search_minds_no_case_beyond_ascii_either(crm, found, fields):
+    crm.new(email="josé@x.example")
+    assert found("JOSÉ@x.example", search_fields=fields) == ["josé@x.example"]
+    assert found("jose@x.example", search_fields=fields) == []
+
+
 def test_a_quote_in_a_search_is_only_a_quote(found):
     assert found("' OR 1=1 --") == []
     assert found("x') UNION SELECT 1 --", search_fields="email:in") == []
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_every_version_reads_a_colon_drops_unknown_fields_and_refuses_none(make_crm, version):
-    crm = make_crm(app_version=version)
+def test_every_version_reads_a_colon_drops_unknown_fields_and_refuses_none(with_switches, version):
+    crm = with_switches(app_version=version)
     add_three(crm)
     assert _status_and_count(crm, "email:=", "mailto:zoraide@y.example") == (500, None)
     assert _status_and_count(crm, "email:=", "email:zoraide@y.example") == (200, 1)

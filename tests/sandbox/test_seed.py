@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 
 from appcrm_sandbox.clock import Clock
-from appcrm_sandbox.schema import SQL_TYPES
+from appcrm_sandbox.custom_fields import SQL_TYPES
 from appcrm_sandbox.seed import seed
 from appcrm_sandbox.store import Store
 

@@ -112,7 +112,35 @@ def test_a_snapshot_is_served_again_as_it_was(crm, appcrm_sandbox_factory, tmp_p
         crm.sandbox.snapshot(tmp_path / "no" / "folder.sqlite3")
 
 
-def test_a_plain_copy_of_a_stopped_database_is_served_again(crm, appcrm_sandbox_factory, tmp_path):
+def test_a_snapshot_put_back_undoes_all_that_was_written_since(crm, tmp_path):
+    kept = crm.sandbox.snapshot(tmp_path / "kept.sqlite3")
+    before = crm.sandbox.contacts(trashed=True)
+    crm.new(email="gone@x.example", source_id="Novo", cf_segment="Novo")
+    crm.delete("/contacts/1")
+    crm.sandbox.declare_field("cf_late", "text")
+    crm.sandbox.add_token("late", 2)
+    crm.sandbox.restore(kept)
+    assert crm.sandbox.contacts(trashed=True) == before
+    assert "cf_late" not in crm.get("/contacts/1").json()
+    assert "Novo" not in [source["name"] for source in crm.get("/sources", per_page=100).json()["data"]]
+    assert crm.call("GET", "/contacts", headers={"Authorization": "Bearer late"}).status_code == 401
+
+
+def test_what_is_no_snapshot_is_one_sentence_and_changes_nothing(crm, tmp_path):
+    before = crm.sandbox.contacts()
+    (tmp_path / "text").write_text("no database" * 100)
+    with contextlib.closing(sqlite3.connect(tmp_path / "other")) as connection:
+        connection.execute("CREATE TABLE contacts (id INTEGER)")
+    for path in (tmp_path / "text", tmp_path / "other", tmp_path / "none", tmp_path):
+        with pytest.raises(ValueError, match=r"^[^\n]*snapshot[^\n]*\.$"):
+            crm.sandbox.restore(path)
+    with pytest.raises(ValueError, match="path of a snapshot"):
+        crm.sandbox.control("POST", "/__control/restore", {"file": "x"})
+    assert crm.sandbox.contacts() == before
+
+
+def test_a_plain_copy_of_a_stopped_database_is_served_again(make_crm, appcrm_sandbox_factory, tmp_path):
+    crm = make_crm()
     crm.new(email="kept@x.example")
     crm.sandbox.stop()
     copy = tmp_path / "copy.sqlite3"

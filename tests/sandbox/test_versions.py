@@ -10,8 +10,8 @@ def test_the_newest_version_is_the_default(crm):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_every_answer_carries_its_version(make_crm, version):
-    crm = make_crm(app_version=version, rate_limit=4)
+def test_every_answer_carries_its_version(with_switches, version):
+    crm = with_switches(app_version=version, rate_limit=4)
     answers = [
         crm.get("/contacts/1"),
         crm.post("/contacts", email="x"),

@@ -2,15 +2,7 @@
 
 import pytest
 
-from appcrm_sandbox.app_version import VERSIONS
-
-
-@pytest.fixture(params=VERSIONS)
-def crm(make_crm, request):
-    """A CRM of 25 contacts of each version, whose clock stands still well after the seeded rows."""
-    crm = make_crm(app_version=request.param)
-    crm.sandbox.set_clock("2026-06-01T08:00:00Z")
-    return crm
+APP_VERSION = "1.6"
 
 
 def as_user(crm, token, method, path, **given):
@@ -110,11 +102,38 @@ def test_the_list_of_custom_fields_is_for_super_admins_only(crm):
         {"id": 1, "api_access": 1},
         {"id": 1, "name": ""},
         {"id": 1, "password": "x"},
+        {"id": 1, "may_not": {"contacts": "create"}},
+        {"id": 1, "may_not": {"contacts": ["read"]}},
+        {"id": 1, "may_not": {"people": ["create"]}},
     ],
 )
 def test_a_user_that_is_none_is_one_sentence(crm, user):
     with pytest.raises(ValueError, match=r"^[^\n]+\.$"):
         crm.sandbox.control("POST", "/__control/users", user)
+
+
+def test_a_user_who_may_not_create_update_or_delete_is_refused_and_still_reads(crm):
+    crm.sandbox.add_token("second", 2)
+    calls = {
+        "create": ("POST", "/contacts", {"first_name": "Bia"}),
+        "update": ("PUT", "/contacts/1", {"first_name": "Bia"}),
+        "delete": ("DELETE", "/contacts/2", None),
+    }
+    before = crm.sandbox.contacts()
+    for act, (method, path, body) in calls.items():
+        crm.sandbox.change_user(2, may_not={"contacts": [act]})
+        assert as_user(crm, "second", method, path, json=body).status_code == 403
+        assert as_user(crm, "second", "GET", "/contacts/1").json()["authorizations"][act] is False
+    assert crm.sandbox.contacts() == before
+    crm.sandbox.change_user(2, may_not={"contacts": ["update"]})
+    for method in ("PUT", "POST", "DELETE"):
+        path = "/associations/contacts/1"
+        assert as_user(crm, "second", method, path, json={"companies": [3]}).status_code == 403
+    assert as_user(crm, "second", "DELETE", "/contacts/2").status_code == 204
+    crm.sandbox.change_user(2, may_not={"contacts": ["delete"]})
+    for method in ("POST", "DELETE"):
+        assert as_user(crm, "second", method, "/trashed/contacts/2").status_code == 403
+    assert as_user(crm, "second", "PUT", "/companies/1", json={"name": "Acme"}).status_code == 200
 
 
 def test_a_token_for_nobody_is_one_sentence(crm):

@@ -1,4 +1,4 @@
-"""Custom fields as they are written, in every version."""
+"""Custom fields as they are written."""
 
 import contextlib
 import itertools
@@ -6,16 +6,17 @@ import sqlite3
 
 import pytest
 
+APP_VERSION = "1.6"
 _NAMES = ("cf_" + "".join(letters) for letters in itertools.product("abcdef", repeat=4))
 
 
 @pytest.fixture
-def declare(each):
+def declare(crm):
     """A new custom field's name."""
 
     def make(kind, options=(), **flags):
         name = next(_NAMES)
-        each.sandbox.declare_field(name, kind, options, **flags)
+        crm.sandbox.declare_field(name, kind, options, **flags)
         return name
 
     return make
@@ -30,99 +31,99 @@ def _count(crm, table):
         return connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
 
 
-def test_a_single_select_is_written_by_option_id_or_by_label(each, declare):
+def test_a_single_select_is_written_by_option_id_or_by_label(crm, declare):
     name = declare("select", ["Varejo", "Atacado"])
-    options = each.options(name)
+    options = crm.options(name)
     for value in (options["Atacado"], str(options["Atacado"]), "Atacado"):
-        assert _stored(each, each.new(**{name: value}), name) == options["Atacado"]
-    assert each.options(name) == options
+        assert _stored(crm, crm.new(**{name: value}), name) == options["Atacado"]
+    assert crm.options(name) == options
 
 
-def test_an_unknown_label_of_a_single_select_creates_an_option(each, declare):
+def test_an_unknown_label_of_a_single_select_creates_an_option(crm, declare):
     name = declare("select", ["Varejo"])
-    first, second = each.new(**{name: "varejo "}), each.new(**{name: "varejo"})
-    assert list(each.options(name)) == ["Varejo", "varejo"]
-    made = each.options(name)["varejo"]
-    assert (_stored(each, first, name), _stored(each, second, name)) == (made, made)
+    first, second = crm.new(**{name: "varejo "}), crm.new(**{name: "varejo"})
+    assert list(crm.options(name)) == ["Varejo", "varejo"]
+    made = crm.options(name)["varejo"]
+    assert (_stored(crm, first, name), _stored(crm, second, name)) == (made, made)
 
 
-def test_a_refused_body_creates_neither_option_nor_source(each, declare):
+def test_a_refused_body_creates_neither_option_nor_source(crm, declare):
     name = declare("select", ["Varejo"])
-    sources = _count(each, "sources")
-    assert each.refused(**{name: "Novo"}, source_id="Feirão", email="none") == ["email"]
-    assert list(each.options(name)) == ["Varejo"]
-    assert _count(each, "sources") == sources
-    each.new(**{name: "Novo"})
-    assert list(each.options(name)) == ["Varejo", "Novo"]
+    sources = _count(crm, "sources")
+    assert crm.refused(**{name: "Novo"}, source_id="Feirão", email="none") == ["email"]
+    assert list(crm.options(name)) == ["Varejo"]
+    assert _count(crm, "sources") == sources
+    crm.new(**{name: "Novo"})
+    assert list(crm.options(name)) == ["Varejo", "Novo"]
 
 
-def test_a_number_that_is_no_option_is_refused(each, declare):
+def test_a_number_that_is_no_option_is_refused(crm, declare):
     name = declare("select", ["Varejo"])
-    assert each.refused(**{name: 99_999}) == [name]
-    assert each.refused(**{name: True}) == [name]
-    assert each.refused(**{name: "x" * 192}) == [name]
+    assert crm.refused(**{name: 99_999}) == [name]
+    assert crm.refused(**{name: True}) == [name]
+    assert crm.refused(**{name: "x" * 192}) == [name]
 
 
-def test_a_single_select_cannot_be_cleared_by_null(each, declare):
+def test_a_single_select_cannot_be_cleared_by_null(crm, declare):
     name = declare("select", ["Varejo"])
-    contact_id = each.new(**{name: "Varejo"})
-    each.sandbox.advance_clock(60)
+    contact_id = crm.new(**{name: "Varejo"})
+    crm.sandbox.advance_clock(60)
     for nothing in (None, ""):
-        each.change(contact_id, **{name: nothing})
-    assert _stored(each, contact_id, name) == each.options(name)["Varejo"]
-    assert each.stamp(contact_id) == "2026-06-01T08:00:00.000000Z"
+        crm.change(contact_id, **{name: nothing})
+    assert _stored(crm, contact_id, name) == crm.options(name)["Varejo"]
+    assert crm.stamp(contact_id) == "2026-06-01T08:00:00.000000Z"
 
 
-def test_a_multi_select_is_written_by_ids_and_labels_and_read_as_objects(each, declare):
+def test_a_multi_select_is_written_by_ids_and_labels_and_read_as_objects(crm, declare):
     name = declare("multi-select", ["Música", "Esporte", "Viagem"])
-    options = each.options(name)
-    shown = each.get(f"/contacts/{each.new(**{name: ['Viagem', options['Música'], 'Teatro']})}").json()[name]
+    options = crm.options(name)
+    shown = crm.get(f"/contacts/{crm.new(**{name: ['Viagem', options['Música'], 'Teatro']})}").json()[name]
     assert [option["name"] for option in shown] == ["Música", "Viagem", "Teatro"]
     assert [option["id"] for option in shown] == [
         options["Música"],
         options["Viagem"],
-        each.options(name)["Teatro"],
+        crm.options(name)["Teatro"],
     ]
     assert all("swatch_color" in option for option in shown)
 
 
-def test_a_multi_select_is_emptied_by_an_empty_list_and_not_by_null(each, declare):
+def test_a_multi_select_is_emptied_by_an_empty_list_and_not_by_null(crm, declare):
     name = declare("multi-select", ["Música", "Esporte"])
-    contact_id = each.new(**{name: ["Música"]})
-    assert [option["name"] for option in each.change(contact_id, **{name: None})[name]] == ["Música"]
-    assert each.change(contact_id, **{name: []})[name] == []
+    contact_id = crm.new(**{name: ["Música"]})
+    assert [option["name"] for option in crm.change(contact_id, **{name: None})[name]] == ["Música"]
+    assert crm.change(contact_id, **{name: []})[name] == []
 
 
 @pytest.mark.parametrize("value", [0, 0.125, 39.62, "39.620", 1.0, 12, None])
-def test_a_decimal_of_0_or_more_and_3_decimals_is_taken(each, value):
-    contact_id = each.new(cf_credit_limit=value)
+def test_a_decimal_of_0_or_more_and_3_decimals_is_taken(crm, value):
+    contact_id = crm.new(cf_credit_limit=value)
     expected = None if value is None else float(value)
-    assert _stored(each, contact_id, "cf_credit_limit") == expected
+    assert _stored(crm, contact_id, "cf_credit_limit") == expected
 
 
 @pytest.mark.parametrize(
     "value", [-1, -0.5, "-1", 0.1234, "1.5000", 1e-7, "a lot", "1e3", "NaN", True, [], 10**400]
 )
-def test_a_decimal_below_0_or_beyond_3_decimals_is_refused(each, value):
-    assert each.refused(cf_credit_limit=value) == ["cf_credit_limit"]
+def test_a_decimal_below_0_or_beyond_3_decimals_is_refused(crm, value):
+    assert crm.refused(cf_credit_limit=value) == ["cf_credit_limit"]
 
 
 @pytest.mark.parametrize("value", [2**31 - 1, -(2**31 - 1), "77", 12.0])
-def test_an_integer_of_32_bits_is_taken(each, value):
-    assert _stored(each, each.new(cf_loyalty_points=value), "cf_loyalty_points") == int(value)
+def test_an_integer_of_32_bits_is_taken(crm, value):
+    assert _stored(crm, crm.new(cf_loyalty_points=value), "cf_loyalty_points") == int(value)
 
 
 @pytest.mark.parametrize("value", [2**31, -(2**31) - 1, "9" * 20, 2**63])
-def test_an_integer_beyond_32_bits_is_a_server_error_that_stores_nothing(each, value, address):
+def test_an_integer_beyond_32_bits_is_a_server_error_that_stores_nothing(crm, value, address):
     email = address()
-    answer = each.post("/contacts", first_name="Ana", email=email, cf_loyalty_points=value)
+    answer = crm.post("/contacts", first_name="Ana", email=email, cf_loyalty_points=value)
     assert (answer.status_code, answer.json()) == (500, {"message": "Server Error"})
-    assert each.sandbox.find(email) is None
+    assert crm.sandbox.find(email) is None
 
 
 @pytest.mark.parametrize("value", ["77.5", 1.5, "one", True])
-def test_an_integer_that_is_none_is_refused(each, value):
-    assert each.refused(cf_loyalty_points=value) == ["cf_loyalty_points"]
+def test_an_integer_that_is_none_is_refused(crm, value):
+    assert crm.refused(cf_loyalty_points=value) == ["cf_loyalty_points"]
 
 
 @pytest.mark.parametrize(
@@ -132,9 +133,9 @@ def test_an_integer_that_is_none_is_refused(each, value):
         "1990-05-01T22:30:00-03:00", "1990-05-01T00:30:00+0300",
     ],
 )  # fmt: skip
-def test_a_date_takes_the_day_that_was_written(each, value):
-    contact_id = each.new(cf_birthday=value)
-    assert each.get(f"/contacts/{contact_id}").json()["cf_birthday"] == "1990-05-01T00:00:00.000000Z"
+def test_a_date_takes_the_day_that_was_written(crm, value):
+    contact_id = crm.new(cf_birthday=value)
+    assert crm.get(f"/contacts/{contact_id}").json()["cf_birthday"] == "1990-05-01T00:00:00.000000Z"
 
 
 @pytest.mark.parametrize(
@@ -149,9 +150,9 @@ def test_a_date_takes_the_day_that_was_written(each, value):
         ("0001-01-01 00:00:00", "0001-01-01T00:00:00.000000Z"),
     ],
 )
-def test_a_date_time_takes_the_crms_form_and_iso(each, value, expected):
-    contact_id = each.new(cf_last_visit_at=value)
-    assert each.get(f"/contacts/{contact_id}").json()["cf_last_visit_at"] == expected
+def test_a_date_time_takes_the_crms_form_and_iso(crm, value, expected):
+    contact_id = crm.new(cf_last_visit_at=value)
+    assert crm.get(f"/contacts/{contact_id}").json()["cf_last_visit_at"] == expected
 
 
 @pytest.mark.parametrize(
@@ -166,36 +167,36 @@ def test_a_date_time_takes_the_crms_form_and_iso(each, value, expected):
     ],
 )
 @pytest.mark.parametrize("name", ["cf_birthday", "cf_last_visit_at"])
-def test_what_is_no_date_is_refused(each, name, value):
-    assert each.refused(**{name: value}) == [name]
+def test_what_is_no_date_is_refused(crm, name, value):
+    assert crm.refused(**{name: value}) == [name]
 
 
 @pytest.mark.parametrize("kind", ["text", "email", "url"])
-def test_texts_have_at_most_191_characters(each, declare, kind):
+def test_texts_have_at_most_191_characters(crm, declare, kind):
     name = declare(kind)
     before, after = {"text": ("", ""), "email": ("", "@x.example"), "url": ("https://", "")}[kind]
     for length, status in ((191, 201), (192, 422)):
         value = before + "a" * (length - len(before) - len(after)) + after
-        assert each.post("/contacts", first_name="Ana", **{name: value}).status_code == status
+        assert crm.post("/contacts", first_name="Ana", **{name: value}).status_code == status
 
 
-def test_the_contacts_own_texts_have_at_most_191_characters(each):
+def test_the_contacts_own_texts_have_at_most_191_characters(crm):
     for name in ("first_name", "last_name", "job_title", "street", "city", "state", "postal_code"):
-        assert each.refused(**{name: "é" * 192}) == [name]
-        each.new(**{name: "é" * 191})
+        assert crm.refused(**{name: "é" * 192}) == [name]
+        crm.new(**{name: "é" * 191})
 
 
 @pytest.mark.parametrize("kind", ["text", "integer"])
-def test_a_unique_field_refuses_a_second_contact_with_its_value(each, declare, kind):
+def test_a_unique_field_refuses_a_second_contact_with_its_value(crm, declare, kind):
     name = declare(kind, unique=True)
-    holder, other = each.new(**{name: "77"}), each.new(**{name: "78"})
-    assert each.refused(**{name: "77"}) == [name]
-    assert each.put(f"/contacts/{other}", first_name="Ana", **{name: "77"}).status_code == 422
-    each.change(holder, **{name: "77"})
-    each.delete(f"/contacts/{holder}")
-    assert each.refused(**{name: "77"}) == [name]
+    holder, other = crm.new(**{name: "77"}), crm.new(**{name: "78"})
+    assert crm.refused(**{name: "77"}) == [name]
+    assert crm.put(f"/contacts/{other}", first_name="Ana", **{name: "77"}).status_code == 422
+    crm.change(holder, **{name: "77"})
+    crm.delete(f"/contacts/{holder}")
+    assert crm.refused(**{name: "77"}) == [name]
     for _ in range(2):
-        each.new(**{name: None})
+        crm.new(**{name: None})
 
 
 def test_a_required_field_may_be_neither_missing_in_a_create_nor_null(make_crm):
@@ -209,12 +210,12 @@ def test_a_required_field_may_be_neither_missing_in_a_create_nor_null(make_crm):
 
 
 @pytest.mark.parametrize("name", ["cf_" + "a" * 61, "cf_a_b"])
-def test_a_custom_field_is_named_in_small_letters_and_underscores(each, name):
-    each.sandbox.declare_field(name, "text")
-    assert _stored(each, each.new(**{name: "x"}), name) == "x"
+def test_a_custom_field_is_named_in_small_letters_and_underscores(crm, name):
+    crm.sandbox.declare_field(name, "text")
+    assert _stored(crm, crm.new(**{name: "x"}), name) == "x"
 
 
 @pytest.mark.parametrize("name", ["cf_" + "a" * 62, "cf_", "cf_2", "cf_A", "cf_é", "external"])
-def test_other_names_are_not_those_of_custom_fields(each, name):
+def test_other_names_are_not_those_of_custom_fields(crm, name):
     with pytest.raises(ValueError, match="custom field"):
-        each.sandbox.declare_field(name, "text")
+        crm.sandbox.declare_field(name, "text")
