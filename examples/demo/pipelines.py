@@ -53,13 +53,11 @@ class Meltano:
 
     def install(self, plugins: list[str]) -> bool:
         """Install plugins, unless that was done from the same files; says whether it had to be done."""
-        files = [PROJECT / "meltano.yml", PROJECT / "pyproject.toml", PROJECT / "requirements-meltano.txt"]
-        fingerprint = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-        marker = self._system / "installed"
-        if marker.is_file() and marker.read_text(encoding="utf-8") == fingerprint:
+        marker, installed = self._system / "installed", fingerprint()
+        if marker.is_file() and marker.read_text(encoding="utf-8") == installed:
             return False
         self.command("install", *plugins)
-        marker.write_text(fingerprint, encoding="utf-8")
+        marker.write_text(installed, encoding="utf-8")
         return True
 
     def run(self, *plugins: str, **settings: str) -> float:
@@ -93,6 +91,12 @@ class Meltano:
             raise PipelineError(
                 f"`meltano {' '.join(arguments)}` ended with {status}; all of it is in {log}\n{last}"
             )
+
+
+def fingerprint() -> str:
+    """Of the files that say what is to be installed."""
+    files = [PROJECT / "meltano.yml", PROJECT / "pyproject.toml", PROJECT / "requirements-meltano.txt"]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def own_command(name: str, *arguments: str, stdin: Path | None = None) -> None:

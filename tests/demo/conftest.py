@@ -14,12 +14,8 @@ for folder in ("tests", "examples/demo"):
     sys.path.insert(0, str(ROOT / folder))
 
 from meltano_command import own_environment, run_meltano  # noqa: E402  lies above this folder
-from postgres import EmbeddedPostgres  # noqa: E402  lies in the demo
-
-PLUGINS = (
-    *("tap-appcrm", "tap-duckdb", "tap-postgres", "tap-receipts"),
-    *("target-appcrm", "target-jsonl", "target-duckdb", "target-postgres"),
-)
+from meltano_plugins import link_plugins  # noqa: E402  the same
+from postgres import DATABASE, HOST, USER, EmbeddedPostgres  # noqa: E402  lies in the demo
 
 
 class Project:
@@ -66,18 +62,18 @@ def once(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def plugins(once):
-    """A folder with the plugins' environments."""
-    return once("meltano-plugins", lambda folder: Project(folder)("install", *PLUGINS))
+def plugins(tmp_path_factory):
+    """A Meltano system folder with the plugins' environments."""
+    system = tmp_path_factory.mktemp("plugins")
+    link_plugins(system)
+    return system
 
 
 @pytest.fixture
-def meltano(plugins, tmp_path):
+def meltano(tmp_path):
     """`meltano(*arguments, **settings)` runs a command of Meltano on the repository's project."""
     system = tmp_path / "meltano"
-    system.mkdir()
-    for kind in ("extractors", "loaders"):
-        (system / kind).symlink_to(plugins / kind)
+    link_plugins(system)
     return Project(system)
 
 
@@ -118,3 +114,23 @@ def postgres(tmp_path):
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def into_postgres(plugins, postgres, tmp_path):
+    """`into_postgres(messages)`: the real target-postgres takes a Singer stream, a text, into the schema `appcrm`."""
+
+    def run(messages):
+        settings = tmp_path / "target-postgres.json"
+        address = {"host": HOST, "port": postgres.port, "user": USER, "password": "any", "database": DATABASE}
+        settings.write_text(
+            json.dumps(address | {"default_target_schema": "appcrm", "load_method": "upsert"})
+        )
+        loader = plugins / "loaders" / "target-postgres" / "venv" / "bin" / "target-postgres"
+        done = subprocess.run(
+            [str(loader), "--config", str(settings)],
+            input=messages, capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3000:]
+
+    return run

@@ -172,3 +172,33 @@ def test_what_no_warehouse_text_can_hold_is_left_out(tap, tmp_path):
     ]
     assert found["changes"] == {"street": ["ab", "cd"]}
     assert found["key"] == {"email": ""}
+
+
+def test_a_run_is_one_row_of_postgresql_though_its_start_and_end_come_in_one_batch(
+    tap, into_postgres, postgres, tmp_path
+):
+    file = tmp_path / "receipts.singer.jsonl"
+    update = Receipt(
+        "contacts", "update", AT, key={"email": "a@x.example"}, changes={"city": ["Recife", "Natal"]}
+    )
+    reject = Receipt("contacts", "reject", AT, key={"email": "b@x.example"}, reason="taken", cause="taken")
+    with file.open("ab") as lines:
+        lines.writelines(as_the_target_writes("r1", update, reject))
+        lines.writelines(as_the_target_writes("killed", update, ended=False))
+        lines.writelines(as_the_target_writes("r2", update))
+    into_postgres("".join(json.dumps(message) + "\n" for message in tap(file)))
+    with postgres.connect() as connection:
+        ask = lambda query: connection.execute(query).fetchall()  # noqa: E731  three of a kind
+        runs = "SELECT run_id, ended_at IS NOT NULL, exit_code FROM appcrm.appcrm_runs ORDER BY run_id"
+        assert ask(runs) == [("killed", False, None), ("r1", True, 0), ("r2", True, 0)]
+        receipts = "SELECT run_id, n, operation FROM appcrm.appcrm_receipts ORDER BY run_id, n"
+        rows = [("killed", 1, "update"), ("r1", 1, "update"), ("r1", 2, "reject"), ("r2", 1, "update")]
+        assert ask(receipts) == rows
+        assert len(ask((TAP.parent / "receipts.sql").read_text())) == 4
+
+        # The end of a run that a later load brings takes the place of its start.
+        with file.open("ab") as lines:
+            lines.writelines(as_the_target_writes("killed", ended=True)[-1:])
+        into_postgres("".join(json.dumps(message) + "\n" for message in tap(file)))
+        assert ask(runs)[0] == ("killed", True, 0)
+        assert ask(receipts) == rows

@@ -142,28 +142,14 @@ def test_a_read_in_full_marks_what_is_gone_in_postgresql_or_removes_it_as_the_lo
 
 
 @pytest.fixture
-def load(plugins, postgres, appcrm_sandbox_factory, tmp_path):
+def load(into_postgres, appcrm_sandbox_factory, tmp_path):
     """`load(catalog, odd, **settings)`: tap-appcrm into target-postgres; the sandbox, and what the tap wrote."""
 
     def run(catalog=None, odd=None, **settings):
         crm = appcrm_sandbox_factory(contacts=CONTACTS)
         crm.mutate(set=odd or {})
-        reads, writes = tmp_path / "tap.json", tmp_path / "target.json"
+        reads = tmp_path / "tap.json"
         reads.write_text(json.dumps({"api_url": crm.url, "auth_token": crm.token, **settings}))
-        writes.write_text(
-            json.dumps(
-                {
-                    "host": HOST,
-                    "port": postgres.port,
-                    "user": USER,
-                    "password": "any",
-                    "database": DATABASE,
-                    "default_target_schema": "appcrm",
-                    "load_method": "upsert",
-                }
-            )
-        )
-        loader = plugins / "loaders" / "target-postgres" / "venv" / "bin" / "target-postgres"
         chosen = [] if catalog is None else ["--catalog", str(catalog)]
         read = subprocess.run(
             [str(TAP), "--config", str(reads), *chosen],
@@ -172,14 +158,7 @@ def load(plugins, postgres, appcrm_sandbox_factory, tmp_path):
             check=True,
             timeout=60,
         )
-        subprocess.run(
-            [str(loader), "--config", str(writes)],
-            input=read.stdout,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
+        into_postgres(read.stdout)
         return crm, read.stdout
 
     return run

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import hashlib
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -13,18 +14,17 @@ import socket
 import sqlite3
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 
 import psycopg
 import pytest
-import yaml
 from meltano_command import MELTANO, ROOT, own_environment, run_meltano
+from meltano_plugins import link_plugins, write_project
 from postgres import DATABASE, HOST, USER
 
 AIRFLOW = ROOT / ".venv-airflow" / "bin" / "airflow"
-PLUGINS = ("tap-appcrm", "target-appcrm", "tap-postgres", "target-postgres", "tap-receipts", "model")
-PLUGIN_FOLDERS = ("extractors", "loaders", "utilities")
-CACHE = ROOT / ".cache" / "field"
+MIGRATED = ROOT / ".cache" / "airflow"
 
 
 def free_port():
@@ -49,17 +49,7 @@ class MeltanoProject:
     def __init__(self, folder, postgres, **settings):
         self.root = folder
         folder.mkdir(parents=True)
-        for name in ("receipts", "airflow"):
-            shutil.copytree(ROOT / "examples" / name, folder / "examples" / name)
-        shutil.copytree(ROOT / "examples" / "duckdb", folder / "examples" / "duckdb", dirs_exist_ok=True)
-        document = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
-        document["include_paths"] = ["./examples/airflow/*.meltano.yml"]
-        for kind in document["plugins"].values():
-            for plugin in kind:
-                if plugin.get("pip_url") == "-e .":
-                    plugin["pip_url"] = f"-e {ROOT}"
-        (folder / "meltano.yml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-        (folder / "output").mkdir()
+        write_project(folder)
         address = {
             "HOST": HOST,
             "PORT": str(postgres.port),
@@ -78,27 +68,8 @@ class MeltanoProject:
         }
 
     def install(self):
-        """Link the plugins' environments from a project that holds them for all tests and is made once."""
-        names = [
-            self.root / "meltano.yml",
-            *sorted((self.root / "examples" / "airflow").glob("airflow.meltano.yml")),
-        ]
-        names += [ROOT / "pyproject.toml", ROOT / "requirements-meltano.txt"]
-        fingerprint = hashlib.sha256(b"".join(path.read_bytes() for path in names)).hexdigest()[:16]
-        CACHE.mkdir(parents=True, exist_ok=True)
-        with (CACHE / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            home, done = CACHE / fingerprint, CACHE / fingerprint / "installed"
-            if not done.is_file():
-                for stale in CACHE.glob("*/"):
-                    shutil.rmtree(stale)
-                home.mkdir()
-                self.meltano("install", *PLUGINS, MELTANO_SYS_DIR_ROOT=str(home), seconds=300)
-                done.touch()
-        own = self.root / ".meltano"
-        own.mkdir()
-        for name in PLUGIN_FOLDERS:
-            (own / name).symlink_to(home / name)
+        """Link the plugins' environments, which all tests share."""
+        link_plugins(self.root / ".meltano")
         return self
 
     def meltano(self, *arguments, seconds=240, exit_code=0, stdin=None, **settings):
@@ -115,6 +86,7 @@ class Airflow:
         self.folder = folder
         self.port = free_port()
         self._processes = {}
+        self._token = None
         folder.mkdir(parents=True)
         base = f"http://{HOST}:{self.port}"
         self.environment = project.environment | {
@@ -189,12 +161,22 @@ class Airflow:
         run_id, state = list(self.runs(dag).items())[-1]
         return state, self.tasks(dag, run_id), said
 
+    def call(self, method, path, body=None):
+        """Airflow's own REST API, as anybody who may log in."""
+        base = f"http://{HOST}:{self.port}"
+        if self._token is None:
+            self._token = _answer("GET", f"{base}/auth/token", None, None)["access_token"]
+        return _answer(method, f"{base}/api/v2/{path}", body, self._token)
+
     def pools(self):
         return dict(self.rows("SELECT pool, slots FROM slot_pool"))
 
     def prepare(self, project):
         """Its database, and the accounts' pools."""
-        self.command("db", "migrate")
+        if "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" in self.environment:
+            self.command("db", "migrate")
+        else:
+            shutil.copy(self._migrated(), self.folder / "airflow.db")
         pools = self.folder / "pools.json"
         made = subprocess.run(
             [
@@ -208,6 +190,20 @@ class Airflow:
         )
         pools.write_bytes(made.stdout)
         self.command("pools", "import", str(pools))
+
+    def _migrated(self):
+        """An empty SQLite database of this very Airflow, which all tests copy."""
+        requirements = (ROOT / "requirements-airflow.txt").read_bytes()
+        kept = MIGRATED / f"{hashlib.sha256(requirements).hexdigest()[:16]}.db"
+        MIGRATED.mkdir(parents=True, exist_ok=True)
+        with (MIGRATED / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not kept.is_file():
+                self.command("db", "migrate")
+                draft = kept.with_suffix(".draft")
+                shutil.copy(self.folder / "airflow.db", draft)
+                draft.replace(kept)
+        return kept
 
     def start(self, name, *arguments, **settings):
         log = (self.folder / f"{name}.log").open("ab")
@@ -248,6 +244,16 @@ class Airflow:
         for process in self._processes.values():
             process.wait()
         self._processes.clear()
+
+
+def _answer(method, address, body, token):
+    request = urllib.request.Request(address, method=method)  # noqa: S310  a loopback address
+    request.add_header("Content-Type", "application/json")
+    if token:
+        request.add_header("Authorization", f"Bearer {token}")
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(request, data, timeout=60) as answer:  # noqa: S310  the same
+        return json.load(answer)
 
 
 def descendants(pid):

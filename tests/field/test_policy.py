@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import uuid
+from dataclasses import replace
 
 import pytest
 from clusters import AIRFLOW
@@ -12,6 +13,7 @@ from meltano_command import MELTANO, ROOT, own_environment
 from meltano_project import (
     Project,
     ProjectError,
+    Summary,
     Tenant,
     Verdict,
     account_of,
@@ -20,7 +22,6 @@ from meltano_project import (
     parse_schedules,
     pools,
     reads_receipts,
-    records,
     run_id,
     schedules,
     task_id,
@@ -28,27 +29,49 @@ from meltano_project import (
     writes_to_crm,
 )
 
+from appcrm.receipts import Run, as_record, encode_line, no_counts
+
 FAILED_LOADER = ["... [info ] target-appcrm  summary", "... [error    ] meltano      Loader failed"]
 
 
+TOO_MANY = "3 records were refused, more than max_rejects allows"
+TOO_BIG = "stopped before 5 deletes; max_deletes allows 4"
+
+
 @pytest.mark.parametrize(
-    ("exit_code", "output", "rejected", "verdict"),
+    ("exit_code", "output", "rejected", "error", "verdict"),
     [
-        (0, [], 0, Verdict.DONE),
-        (0, [], 3, Verdict.DONE_WITH_REJECTS),
-        (1, FAILED_LOADER, 3, Verdict.REFUSED),
-        (1, FAILED_LOADER, 0, Verdict.RETRY),
-        (1, ["... [error    ] meltano      Extractor failed"], 3, Verdict.RETRY),
-        (1, ["... [error    ] meltano      Extractor and loader failed"], 3, Verdict.RETRY),
-        (143, [], 0, Verdict.RETRY),
-        (143, [], 3, Verdict.RETRY),
-        (-9, [], 0, Verdict.RETRY),
+        (0, [], 0, None, Verdict.DONE),
+        (0, [], 3, None, Verdict.DONE_WITH_REJECTS),
+        (1, FAILED_LOADER, 3, TOO_MANY, Verdict.STOPPED),
+        (1, FAILED_LOADER, 0, TOO_BIG, Verdict.STOPPED),
+        (1, FAILED_LOADER, 3, "401: check auth_token", Verdict.RETRY),
+        (1, ["... [error    ] meltano      Extractor failed"], 3, None, Verdict.RETRY),
+        (1, ["... [error    ] meltano      Extractor and loader failed"], 3, TOO_MANY, Verdict.RETRY),
+        (143, [], 3, "Signal received", Verdict.RETRY),
     ],
 )
-def test_only_refused_records_of_a_loader_that_failed_alone_make_a_retry_pointless(
-    exit_code, output, rejected, verdict
+def test_only_a_limit_that_a_loader_passed_alone_makes_a_retry_pointless(
+    exit_code, output, rejected, error, verdict
 ):
-    assert judge(exit_code, output, rejected) is verdict
+    assert judge(exit_code, output, Summary("r", rejected, error)) is verdict
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "output", "verdict"),
+    [(0, [], Verdict.DONE), (1, FAILED_LOADER, Verdict.RETRY), (-9, [], Verdict.RETRY)],
+)
+def test_a_run_whose_target_says_nothing_of_itself_is_judged_by_its_exit_code(exit_code, output, verdict):
+    assert judge(exit_code, output, None) is verdict
+
+
+def test_the_summary_is_what_the_target_itself_writes(tmp_path):
+    path = tmp_path / "summary.json"
+    assert Summary.read(path) is None
+    run = Run("r1", "2026-06-01T08:00:00.000000Z", "https://acme.example/api", error=TOO_MANY)
+    path.write_bytes(encode_line(as_record(replace(run, counts={**no_counts(), "reject": 1}))))
+    assert Summary.read(path) == Summary("r1", 1, TOO_MANY)
+    assert Summary.read(path).refusals.startswith("1 record was refused by run r1")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +135,7 @@ def printed(command, program, folder):
     return int(done.stdout.splitlines()[-1])
 
 
-def test_only_blocks_that_load_into_the_crm_have_rejects_and_only_receipts_run_after_a_failure():
+def test_only_blocks_that_load_into_the_crm_tell_of_their_runs_and_only_receipts_run_after_a_failure():
     assert writes_to_crm("tap-postgres target-appcrm")
     assert writes_to_crm("tap-postgres target-appcrm--acme")
     assert not writes_to_crm("tap-appcrm target-postgres")
@@ -123,11 +146,6 @@ def test_only_blocks_that_load_into_the_crm_have_rejects_and_only_receipts_run_a
 def test_task_names_are_what_airflow_takes():
     assert task_id("tap-appcrm--acme target-postgres") == "tap-appcrm--acme-target-postgres"
     assert task_id("model:build") == "model-build"
-
-
-def test_refused_records_are_counted_whatever_a_killed_run_left_in_the_file():
-    lines = ['{"type": "SCHEMA"}\n', '{"type": "RECORD", "record": {}}\n', "\n", '{"type": "RECORD", "rec']
-    assert records(lines) == 1
 
 
 def test_an_alert_holds_the_errors_and_not_what_came_between():

@@ -14,7 +14,6 @@ import re
 import subprocess
 import sys
 import uuid
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -30,6 +29,8 @@ _APPCRM_PLUGIN = re.compile(r"(?:tap|target)-appcrm(?:--(?P<account>[\w.-]+))?")
 _TENANT_TAP = re.compile(r"tap-appcrm--(?P<account>[\w.-]+)")
 _RECEIPTS_TAP = re.compile(r"tap-receipts(?:--[\w.-]+)?")
 _LOADER_WROTE_TO_THE_CRM = re.compile(r"(?:^|\s)target-appcrm(?:--|\s|$)")
+# What a run stops at by its own settings, it would stop at again; its sentence names the setting.
+_LIMITS = ("max_rejects", "max_creates", "max_updates", "max_deletes")
 _DEFAULT_GROUP = "hourly"
 _GIST_LINES = 8
 
@@ -79,40 +80,56 @@ class Tenant:
         return f"tap-appcrm--{self.account} target-postgres--tenants"
 
 
+@dataclass(frozen=True)
+class Summary:
+    """What target-appcrm says of its run, in the file that its setting `summary_path` names."""
+
+    run_id: str
+    rejected: int
+    error: str | None
+
+    @classmethod
+    def read(cls, path: Path) -> Summary | None:
+        """Read a run's record; None where the target did not come to its end, or the block has none."""
+        try:
+            run = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return cls(run["run_id"], run["counts"]["reject"], run["error"])
+
+    @property
+    def refusals(self) -> str:
+        """How many records were refused, and where they are."""
+        what = "1 record was" if self.rejected == 1 else f"{self.rejected} records were"
+        return f"{what} refused by run {self.run_id}: see its file at rejects_path, and the reasons in the receipts"
+
+
 class Verdict(Enum):
     """What the end of a run calls for."""
 
     DONE = "done"
     DONE_WITH_REJECTS = "done, but records were refused"
-    REFUSED = "records were refused, and would be again"
+    STOPPED = "a limit of the target's own was passed, and would be again"
     RETRY = "may succeed later"
 
 
-def judge(exit_code: int, output: Iterable[str], rejected: int) -> Verdict:
-    """Decide from `meltano run`'s exit code and last lines, and the records that this try put in the rejects file.
+def judge(exit_code: int, output: Iterable[str], summary: Summary | None) -> Verdict:
+    """Decide from `meltano run`'s exit code and last lines, and from what the target says of its run.
 
     Meltano ends with 1 whatever its plugins ended with, so its lines say which of them failed. A loader that failed
-    alone and left rejects did all else that it could: the same records would be refused again in six minutes.
+    alone, by a limit of its settings, did all else that it could: in six minutes it would end the same.
     """
     if exit_code == 0:
-        return Verdict.DONE_WITH_REJECTS if rejected else Verdict.DONE
+        return Verdict.DONE_WITH_REJECTS if summary and summary.rejected else Verdict.DONE
     loader_alone = any(line.rstrip().endswith("Loader failed") for line in output)
-    return Verdict.REFUSED if rejected and loader_alone else Verdict.RETRY
+    by_a_limit = summary and summary.error and any(limit in summary.error for limit in _LIMITS)
+    return Verdict.STOPPED if by_a_limit and loader_alone else Verdict.RETRY
 
 
 def gist(output: Iterable[str]) -> str:
     """Return the last lines that Meltano and its plugins call errors, or the last lines of all where none is."""
     lines = list(output)
     return "\n".join(([line for line in lines if "[error" in line] or lines)[-_GIST_LINES:])
-
-
-def records(lines: Iterable[str]) -> int:
-    """Count the records in a Singer file; the line that a killed run left half is none."""
-    found = 0
-    for line in lines:
-        with suppress(ValueError):
-            found += json.loads(line)["type"] == "RECORD"
-    return found
 
 
 def account_of(block: str) -> str | None:
@@ -149,7 +166,7 @@ def run_id(*parts: str) -> str:
 
 
 def writes_to_crm(block: str) -> bool:
-    """Whether the block may leave a rejects file."""
+    """Whether the block has a target that tells of its run."""
     return _LOADER_WROTE_TO_THE_CRM.search(block) is not None
 
 

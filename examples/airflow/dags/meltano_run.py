@@ -17,12 +17,12 @@ from airflow.sdk import BaseHook, BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException
 from meltano_project import (
     Project,
+    Summary,
     Verdict,
     account_of,
     gist,
     judge,
     pool_name,
-    records,
     run_id,
     task_id,
     writes_to_crm,
@@ -67,7 +67,7 @@ def alert(context: Mapping[str, Any], sentence: str = "") -> None:
 class MeltanoRun(BaseOperator):
     """`meltano run BLOCK` in the project's folder; takes the one slot of the AppCRM account that the block talks to."""
 
-    template_fields = ("block",)
+    template_fields = ("block", "environment")
     ui_color = "#e8e6f5"
 
     def __init__(
@@ -94,23 +94,23 @@ class MeltanoRun(BaseOperator):
         self._process: subprocess.Popen[str] | None = None
 
     def execute(self, context: Context) -> None:
-        """Run it; raises AirflowFailException (no retry) for refused records and AirflowException for all else."""
+        """Run it; raises AirflowFailException (no retry) where a limit was passed and AirflowException for all else."""
         name = run_id(self.dag_id, context["run_id"], self.task_id)
-        rejects = self.project_root / "output" / f"rejects-{name}.singer.jsonl"
-        before = _records(rejects)
+        path = self.project_root / "output" / f"summary-{name}.json"
+        path.unlink(missing_ok=True)
         command = ["run", NO_INSTALL, "--run-id", name, *self.block.split()]
-        exit_code, output = self._run(command, self._settings(rejects))
-        rejected = _records(rejects) - before
-        verdict = judge(exit_code, output, rejected)
-        refused = (
-            f"{rejected} records were refused; they and the reasons are in {rejects.name} and in the receipts"
-        )
-        if verdict is Verdict.DONE_WITH_REJECTS:
-            alert(context, refused)
-        elif verdict is Verdict.REFUSED:
-            raise AirflowFailException(f"{refused}. Mend them, then pipe that file into target-appcrm")
+        exit_code, output = self._run(command, self._settings(path))
+        summary = Summary.read(path)
+        path.unlink(missing_ok=True)
+        verdict = judge(exit_code, output, summary)
+        if verdict is Verdict.DONE_WITH_REJECTS and summary:
+            alert(context, summary.refusals)
+        elif verdict is Verdict.STOPPED and summary:
+            told = f"{summary.refusals}. " if summary.rejected else ""
+            raise AirflowFailException(f"{told}{summary.error}")
         elif verdict is Verdict.RETRY:
-            raise AirflowException(f"`meltano run {self.block}` ended with {exit_code}:\n{gist(output)}")
+            reason = summary.error if summary and summary.error else gist(output)
+            raise AirflowException(f"`meltano run {self.block}` ended with {exit_code}:\n{reason}")
 
     def on_kill(self) -> None:
         """Ask Meltano and its plugins to finish what is in flight; Airflow kills what has not ended a minute later."""
@@ -136,7 +136,7 @@ class MeltanoRun(BaseOperator):
             self.log.info("%s", line.rstrip())
         return self._process.wait(), last
 
-    def _settings(self, rejects: Path) -> dict[str, str]:
+    def _settings(self, summary: Path) -> dict[str, str]:
         # Meltano and the connectors have no business with the credentials of Airflow itself.
         kept = {
             name: text for name, text in os.environ.items() if not name.startswith(("AIRFLOW", "__AIRFLOW"))
@@ -145,8 +145,7 @@ class MeltanoRun(BaseOperator):
         settings |= kept | self.environment
         settings["PATH"] = os.pathsep.join((os.path.dirname(self.executable), kept.get("PATH", os.defpath)))  # noqa: PTH120  may be a bare name
         if writes_to_crm(self.block):
-            rejects.parent.mkdir(parents=True, exist_ok=True)
-            settings["TARGET_APPCRM_REJECTS_PATH"] = str(rejects)
+            settings["TARGET_APPCRM_SUMMARY_PATH"] = str(summary)
         if self.account is not None and (token := _token(pool_name(self.account))):
             # Inherited plugins read the variables of the plugin that they inherit from.
             settings["TAP_APPCRM_AUTH_TOKEN"] = settings["TARGET_APPCRM_AUTH_TOKEN"] = token
@@ -158,11 +157,3 @@ def _token(connection_id: str) -> str | None:
     with suppress(AirflowNotFoundException):
         return BaseHook.get_connection(connection_id).password
     return None
-
-
-def _records(rejects: Path) -> int:
-    """Records in the file; none where there is no file."""
-    if not rejects.is_file():
-        return 0
-    with rejects.open(encoding="utf-8", errors="replace") as file:
-        return records(file)
