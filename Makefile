@@ -14,7 +14,7 @@ export UV_COMPILE_BYTECODE := 1
 
 QUICK := not field and not browser and not release
 .DEFAULT_GOAL := help
-.PHONY: help install install-airflow format check browser quick test test-field test-release search site hub bench demo clean lock
+.PHONY: help install install-airflow format check browser quick test test-field test-release test-sdk-next search site hub bench demo clean lock
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -106,6 +106,20 @@ test-field: install install-airflow ## Airflow for real: dags test, standalone, 
 test-release: install ## wheel, sdist and site, and the quick tests on the installed wheel; some ten minutes
 	$(BIN)/pytest --durations 10 -m release tests
 
+# The SDK's next minor line, in a venv of its own: what it moves is met before users meet it.
+SDK_NEXT := singer-sdk[msgspec]==0.55.0b7
+
+.venv-sdk-next/.installed: pyproject.toml requirements-dev.txt $(BIN)/uv
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-sdk-next
+	$(BIN)/uv pip install --quiet --python .venv-sdk-next/bin/python --requirement requirements-dev.txt
+	$(BIN)/uv pip install --quiet --python .venv-sdk-next/bin/python --prerelease allow '$(SDK_NEXT)'
+	$(BIN)/uv pip install --quiet --python .venv-sdk-next/bin/python --no-deps --editable .
+	@touch $@
+
+test-sdk-next: .venv-sdk-next/.installed ## the tap's, the target's and the client's quick tests on the SDK's next pre-release
+	.venv-sdk-next/bin/python -m pytest -n 3 --dist worksteal -m "$(QUICK)" \
+		tests/project/test_private_names.py tests/client tests/tap tests/target
+
 # The same claims with other examples than those that `make test` always tries.
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 search: install ## property tests at length, with a seed that is printed (SEED=…, SEARCH_EXAMPLES=…)
@@ -127,6 +141,6 @@ bench: install $(PEERS:%=.venv-bench/%/.installed) ## side by side with peers; w
 	.venv-bench/limit/bin/python benchmarks/run.py $(BENCH)
 
 clean: ## remove everything that these commands made
-	rm -rf $(VENV) $(MELTANO) $(AIRFLOW) $(SITE) .site .venv-bench .demo .airflow .cache dist build
+	rm -rf $(VENV) $(MELTANO) $(AIRFLOW) $(SITE) .site .venv-sdk-next .venv-bench .demo .airflow .cache dist build
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
