@@ -32,7 +32,8 @@ from appcrm.text import counted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from appcrm.client import Client, Page, Row
+    from appcrm.client import Client
+    from appcrm.pages import Page, Row
     from appcrm.settings import ApiSettings
 
 ASSOCIATIONS = ("companies", "deals")
@@ -129,7 +130,7 @@ def check_account(client: Client, settings: ApiSettings) -> AccountCheck:
     )
 
 
-def _newest(client: Client) -> tuple[Page[Row], Finding]:
+def _newest(client: Client) -> tuple[Page, Finding]:
     """List the newest contact with its associations; without, where the CRM may not take ``with``."""
     query = ListQuery(order="id|desc", per_page=1)
     try:

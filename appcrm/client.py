@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from appcrm.errors import MalformedBody
-from appcrm.session import UNREADABLE, Session
+from appcrm.pages import Page, Row, read_contact, read_page
+from appcrm.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from appcrm.abilities import Abilities
     from appcrm.session import Response
     from appcrm.settings import ApiSettings
 
-Row = dict[str, Any]
-RowT = TypeVar("RowT")
 Associations = dict[str, list[int]]
 
 MAX_PAGE_SIZE = 100
 """Concord's public documentation: ``per_page`` goes up to 100."""
-
-
-@dataclass(frozen=True)
-class Page(Generic[RowT]):
-    """One page of a list. What the server did not say is None."""
-
-    rows: list[RowT]
-    page: int
-    per_page: int | None = None
-    last_page: int | None = None
-    total: int | None = None
-    server_time: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -114,22 +96,18 @@ class Client:
         query: ListQuery,
         page: int = 1,
         *,
-        read: Callable[[Response, int], Page[Any]] | None = None,
         max_tries: int | None = None,
-    ) -> Page[Any]:
+    ) -> Page:
         """List one page of contacts (vendor page, List Contacts).
 
         Args:
             query: order, fields and filters.
             page: from 1; past the last page the rows are empty.
-            read: makes the page out of the response; rows are dictionaries by default.
             max_tries: fewer tries than the setting says.
         """
-        return self.list_page("contacts", query, page, read=read, max_tries=max_tries)
+        return self.list_page("contacts", query, page, max_tries=max_tries)
 
-    def list_trashed_contacts(
-        self, query: ListQuery, page: int = 1, *, max_tries: int | None = None
-    ) -> Page[Row]:
+    def list_trashed_contacts(self, query: ListQuery, page: int = 1, *, max_tries: int | None = None) -> Page:
         """List one page of deleted contacts, which takes the whole grammar of a list (source: trash)."""
         return self.list_page("contacts", query, page, trashed=True, max_tries=max_tries)
 
@@ -140,9 +118,8 @@ class Client:
         page: int = 1,
         *,
         trashed: bool = False,
-        read: Callable[[Response, int], Page[Any]] | None = None,
         max_tries: int | None = None,
-    ) -> Page[Any]:
+    ) -> Page:
         """List one page of any resource: they share one grammar (docs, source: neighbours).
 
         Args:
@@ -150,17 +127,15 @@ class Client:
             query: order, fields and filters.
             page: from 1; past the last page the rows are empty.
             trashed: whether to list what was deleted instead.
-            read: makes the page out of the response; rows are dictionaries by default.
             max_tries: fewer tries than the setting says.
         """
-        reader = read or DICT_PAGES
-        result: Page[Any] = self.session.request(
+        result: Page = self.session.request(
             "trash" if trashed else "list",
             "GET",
             f"/trashed/{resource}" if trashed else f"/{resource}",
             query=query.parameters(page),
             max_tries=max_tries,
-            decode=lambda response: reader(response, page),
+            decode=lambda response: read_page(response, page),
         )
         return result
 
@@ -204,7 +179,7 @@ class Client:
             "/contacts/search",
             query={name: value for name, value in wanted.items() if value is not None},
             max_tries=max_tries,
-            decode=lambda response: DICT_PAGES(response, 1, operation="search").rows,
+            decode=lambda response: read_page(response, 1, "search").rows,
         )
         return rows
 
@@ -265,125 +240,3 @@ class Client:
             operation, method, path, body=body, idempotent=idempotent, decode=decode
         )
         return row
-
-
-def read_contact(response: Response, operation: str, path: str, *, needs_id: bool) -> Row:
-    """Read a body that holds one contact, bare or below ``data``; a write may answer without any.
-
-    Raises:
-        MalformedBody: not JSON, not an object, or without the id that is needed.
-    """
-    if not response.body.strip() and not needs_id:
-        return {}
-    try:
-        content = msgspec.json.decode(response.body)
-    except UNREADABLE as error:
-        raise _malformed(response, operation, path) from error
-    if isinstance(content, dict) and "id" not in content and isinstance(content.get("data"), dict):
-        content = content["data"]
-    if not isinstance(content, dict) or (needs_id and not _is_id(content.get("id"))):
-        raise _malformed(response, operation, path)
-    return content
-
-
-def _is_id(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-class _Numbers(msgspec.Struct):
-    """Where a paginator says where it stands: below ``meta``, or beside ``data``."""
-
-    current_page: int | None = None
-    per_page: int | None = None
-    last_page: int | None = None
-    total: int | None = None
-
-
-ABSENT = msgspec.Raw(b"null")
-
-
-class PageReader(Generic[RowT]):
-    """Reads list bodies whose rows have one type: ``data`` with ``meta``, flat, or a bare array.
-
-    Args:
-        row_type: what ``msgspec`` makes of a row.
-    """
-
-    def __init__(self, row_type: type[RowT]) -> None:
-        envelope = msgspec.defstruct(
-            "Envelope",
-            [
-                ("data", list[row_type]),  # type: ignore[valid-type]  # made at run time
-                ("meta", msgspec.Raw, ABSENT),
-                *((name, msgspec.Raw, ABSENT) for name in _Numbers.__struct_fields__),
-            ],
-        )
-        self._envelope = msgspec.json.Decoder(envelope)
-        self._wrapped: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
-            msgspec.defstruct("Wrapped", [("data", envelope)])
-        )
-        self._rows = msgspec.json.Decoder(list[row_type])  # type: ignore[valid-type]  # made at run time
-
-    def __call__(self, response: Response, page: int, operation: str = "list") -> Page[RowT]:
-        """Read one response.
-
-        Raises:
-            MalformedBody: not JSON, cut off, or without rows of the type.
-        """
-        body = response.body
-        try:
-            if body.lstrip()[:1] == b"[":
-                return Page(self._rows.decode(body), page, server_time=_server_time(response))
-            try:
-                content: Any = self._envelope.decode(body)
-            except msgspec.ValidationError:
-                content = self._wrapped.decode(body).data
-            numbers = _numbers(content)
-        except UNREADABLE as error:
-            raise _malformed(response, operation, "/contacts") from error
-        return Page(
-            rows=content.data,
-            page=page,
-            per_page=numbers.per_page,
-            last_page=numbers.last_page,
-            total=numbers.total,
-            server_time=_server_time(response),
-        )
-
-
-def _numbers(content: Any) -> _Numbers:  # noqa: ANN401  an envelope, whose type is made at run time
-    if bytes(content.meta).strip().startswith(b"{"):
-        return msgspec.json.decode(content.meta, type=_Numbers, strict=False)
-    found = {
-        name: msgspec.json.decode(getattr(content, name), type=int | None, strict=False)
-        for name in _Numbers.__struct_fields__
-    }
-    return _Numbers(**found)
-
-
-def _server_time(response: Response) -> datetime | None:
-    text = response.headers.get("Date")
-    if text is None:
-        return None
-    try:
-        moment = parsedate_to_datetime(text)
-        # A zone of -0000 means UTC of a clock that is unsure of itself.
-        return (
-            moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
-        )
-    except (ValueError, OverflowError):
-        return None
-
-
-def _malformed(response: Response, operation: str, path: str) -> MalformedBody:
-    kind = response.headers.get("Content-Type", "no type").partition(";")[0]
-    size = len(response.body)
-    return MalformedBody(
-        f"status {response.status} with a body that is not the JSON expected ({kind}, {size} bytes)",
-        operation=operation,
-        path=path,
-        status=response.status,
-    )
-
-
-DICT_PAGES: PageReader[Row] = PageReader(dict)

@@ -73,7 +73,7 @@ REQUIRED_SETTINGS = ("api_url", "auth_token")
 
 def account_of(api_url: str) -> str:
     """Return what tells one account from another: the address with its host in lower case, port and path."""
-    parts = urlsplit(api_url)
+    parts = urlsplit(api_url.strip().rstrip("/"))
     return urlunsplit(parts._replace(scheme=parts.scheme.lower(), netloc=parts.netloc.lower()))
 
 

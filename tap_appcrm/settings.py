@@ -201,7 +201,7 @@ class TapSettings:
             sample_pages=value("custom_fields_sample_pages"),
             detect_deletes=value("detect_deletes"),
             max_shrink=max_shrink,
-            account=account_of(str(config.get("api_url") or "").strip().rstrip("/")),
+            account=account_of(str(config.get("api_url") or "")),
             receipt_path=value("receipt_path"),
             activates_versions=value("emit_activate_version_messages"),
             concurrency=value("concurrency"),

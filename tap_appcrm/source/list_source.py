@@ -22,7 +22,8 @@ from tap_appcrm.source.page import BY_ID, NEWEST_FIRST, Row, SourcePage
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from appcrm.client import Client, Page
+    from appcrm.client import Client
+    from appcrm.pages import Page
     from tap_appcrm.settings import TapSettings
     from tap_appcrm.source.thread_pool import Workers
 
@@ -165,7 +166,7 @@ class ListSource:
             page = self._list(replace(query, select=()), number, probing=probing)
         return source_page(page, query.per_page)
 
-    def _probe_associations(self, query: ListQuery, number: int) -> Page[Row]:
+    def _probe_associations(self, query: ListQuery, number: int) -> Page:
         """Read the first page, and find out whether rows carry associations."""
         self._is_probed = True
         try:
@@ -181,7 +182,7 @@ class ListSource:
             self._select = self._otherwise_select or self._select
         return page
 
-    def _selected(self, query: ListQuery, number: int, *, probing: bool) -> Page[Row]:
+    def _selected(self, query: ListQuery, number: int, *, probing: bool) -> Page:
         """Read a page with ``select``, or from now on without it where the server turns out to refuse it."""
         if self._is_select_tried or not query.select:
             return self._list(query, number, probing=probing)
@@ -191,7 +192,7 @@ class ListSource:
             self._select = ()
         return page
 
-    def _try_select(self, query: ListQuery, number: int, *, probing: bool) -> tuple[Page[Row], bool]:
+    def _try_select(self, query: ListQuery, number: int, *, probing: bool) -> tuple[Page, bool]:
         """Read a page with ``select`` where the server takes it, else without, and tell which."""
         try:
             return self._list(query, number, probing=True), True
@@ -201,9 +202,7 @@ class ListSource:
             # It may be select= that the server does not take: only the page without it can tell.
             return self._list(replace(query, select=()), number, probing=probing), False
 
-    def _list(
-        self, query: ListQuery, number: int, *, probing: bool = False, trashed: bool = False
-    ) -> Page[Row]:
+    def _list(self, query: ListQuery, number: int, *, probing: bool = False, trashed: bool = False) -> Page:
         list_page = partial(self._client.list_page, self._resource.name, query, number, trashed=trashed)
         if not probing:
             return list_page()
@@ -267,7 +266,7 @@ def carries(rows: list[Row], associations: tuple[str, ...]) -> bool:
     return all(row.get(name) is not None for row in rows for name in associations)
 
 
-def source_page(page: Page[Row], asked: int) -> SourcePage:
+def source_page(page: Page, asked: int) -> SourcePage:
     """Bring a page into the walks' form.
 
     Raises:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from appcrm.abilities import Ability
-from appcrm.client import DICT_PAGES, MAX_PAGE_SIZE, ListQuery, read_contact
+from appcrm.client import MAX_PAGE_SIZE, ListQuery
 from appcrm.contact import as_id
 from appcrm.errors import BadRequest, Forbidden, InvalidRecord, MalformedBody, NotFound, ServerFault
+from appcrm.pages import read_contact, read_page
 from target_appcrm.match.equality import plain_name
 from target_appcrm.match.ways import VALUES_PER_SEARCH, Way, batches
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from appcrm.abilities import Abilities
-    from appcrm.client import Client, Page
+    from appcrm.client import Client
+    from appcrm.pages import Page
     from target_appcrm.write.workers import Workers
 
     Row = dict[str, Any]
@@ -200,15 +202,15 @@ def _single(key: str, name: str) -> tuple[str, str]:
     return (part, f"{key}:like") if len(part) >= FEWEST_NAME_CHARS else ("", "")
 
 
-def list_page(client: Client, resource: str, number: int) -> Page[Row]:
+def list_page(client: Client, resource: str, number: int) -> Page:
     """List one page of a resource."""
-    page: Page[Row] = client.session.request(
+    page: Page = client.session.request(
         "list",
         "GET",
         f"/{resource}",
         query=ListQuery(order="id", per_page=MAX_PAGE_SIZE).parameters(number),
         max_tries=TRIES,
-        decode=lambda response: DICT_PAGES(response, number),
+        decode=lambda response: read_page(response, number),
     )
     return page
 
@@ -221,6 +223,6 @@ def search(client: Client, resource: str, text: str, search_fields: str) -> list
         f"/{resource}/search",
         query={"q": text, "search_fields": search_fields},
         max_tries=TRIES,
-        decode=lambda response: DICT_PAGES(response, 1, operation="search").rows,
+        decode=lambda response: read_page(response, 1, operation="search").rows,
     )
     return rows

@@ -20,7 +20,8 @@ from target_appcrm.match.ways import filter_query
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from appcrm.client import Client, Page
+    from appcrm.client import Client
+    from appcrm.pages import Page
     from target_appcrm.match.keys import Contact
 
     Rows = list[dict[str, Any]]
@@ -86,7 +87,7 @@ class Fetches:
             # The token may not see it, so it cannot be what the record means.
             return []
 
-    def page(self, number: int, *, include: bool) -> Page[dict[str, Any]]:
+    def page(self, number: int, *, include: bool) -> Page:
         """List one page of all contacts, its rows as they came."""
         return self._list(ListQuery(), number, include=include)
 
@@ -103,9 +104,7 @@ class Fetches:
         """Return rows as contacts."""
         return [normalise(row, self._custom_names) for row in rows if isinstance(row.get("id"), int)]
 
-    def _list(
-        self, query: ListQuery, number: int, *, include: bool, max_tries: int | None = None
-    ) -> Page[dict[str, Any]]:
+    def _list(self, query: ListQuery, number: int, *, include: bool, max_tries: int | None = None) -> Page:
         """List a page, with associations where they are wanted; a server that refuses those is not asked again."""
         if not include or self._takes_include is False:
             return self._client.list_contacts(query, number, max_tries=max_tries)

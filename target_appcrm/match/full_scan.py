@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from appcrm.client import Page
+    from appcrm.pages import Page
     from target_appcrm.match.cache import ContactIndex
     from target_appcrm.match.fetching import Fetches
     from target_appcrm.match.keys import Contact
@@ -52,9 +52,9 @@ class WholeCrm:
         self._index = index
         self._witnesses = witnesses
         self._clock = clock
-        self._first_page: Page[dict[str, Any]] | None = None
+        self._first_page: Page | None = None
         self._is_page_one_fresh = False
-        self._sent_for: Future[Page[dict[str, Any]]] | None = None
+        self._sent_for: Future[Page] | None = None
         self._sent_for_at = 0.0
         self._is_untouched = True
         self._lock = threading.Lock()
@@ -64,7 +64,7 @@ class WholeCrm:
         self.is_proven = False
         """Whether it was read without any row slipping through."""
 
-    def page_one(self, *, include: bool = False, fresh: bool = False) -> Page[dict[str, Any]]:
+    def page_one(self, *, include: bool = False, fresh: bool = False) -> Page:
         """Return the first page, read once, or once more since ``age`` where a fresh one is asked for."""
         page = self._first_page
         while page is None or (fresh and not self._is_page_one_fresh):
@@ -80,7 +80,7 @@ class WholeCrm:
             self._sent_for_at = self._clock()
             self._sent_for = self._workers.begin(lambda: self._fetches.page(1, include=False))
 
-    def _fetch_page_one(self, *, include: bool) -> tuple[Page[dict[str, Any]], bool]:
+    def _fetch_page_one(self, *, include: bool) -> tuple[Page, bool]:
         """Return the first page, and whether it was read just now."""
         sent_for, self._sent_for = self._sent_for, None
         if sent_for is not None:
@@ -184,10 +184,10 @@ class WholeCrm:
             self._index.remove(contact_id)
 
 
-def _is_all(page: Page[Any]) -> bool:
+def _is_all(page: Page) -> bool:
     return page.total is not None and len(page.rows) >= page.total
 
 
-def _page_count(page: Page[Any]) -> int:
+def _page_count(page: Page) -> int:
     size = page.per_page or len(page.rows) or MAX_PAGE_SIZE
     return max(1, -(-(page.total or 0) // size))

@@ -7,8 +7,8 @@ from concurrent.futures import wait
 
 import pytest
 
-from appcrm.client import Page
 from appcrm.errors import BadRequest
+from appcrm.pages import Page
 from target_appcrm.match.cache import ContactIndex
 from target_appcrm.match.keys import match_keys
 from target_appcrm.match.lookup import RECORDS_AT_ONCE, RECORDS_WHERE_DEAR, Lookups
