@@ -157,9 +157,3 @@ def make_person():
 def make_singer():
     """Return a maker of Singer lines: ``singer(record, …, state={…})``."""
     return singer
-
-
-@pytest.fixture
-def appcrm_sandbox_factory(appcrm_sandbox_factory):
-    """Sandboxes of the last version that looks up many addresses with `in`, unless a test asks for another."""
-    return lambda **given: appcrm_sandbox_factory(**{"app_version": "1.6", **given})
