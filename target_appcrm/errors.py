@@ -17,6 +17,8 @@ from singer_sdk.exceptions import RecordsWithoutSchemaException
 
 from appcrm.errors import AppcrmError
 
+NOT_IN_PLAN = "not in the plan"
+
 
 class InputError(AppcrmError):
     """A message that cannot be read: the text names its line, never its content."""

@@ -142,10 +142,19 @@ class Load:
         self._receipts = ReceiptFile(receipts_path, self._run, now)
         self._rejects = RejectFile(rejects_path, self.open_rejects, now)
         self._write_summary(self._run)
-        self.log = DecisionLog(settings, self.summary, self._receipts, self._rejects, self.open_rejects)
         self._workers = Workers(api.concurrency)
         self._index = ContactIndex(settings.key_fields)
-        lookups = Lookups(self.client, settings, self._workers, self._index, lambda: self.client.abilities)
+        lookups = Lookups(
+            self.client,
+            settings,
+            self._workers,
+            self._index,
+            lambda: self.client.abilities,
+            None if self.plan is None else self.plan.companies,
+        )
+        self.log = DecisionLog(
+            settings, self.summary, self._receipts, self._rejects, self.open_rejects, lookups.names.of_changes
+        )
         limits = {"create": settings.max_creates, "update": settings.max_updates}
         self.ctx = WriteContext(
             client=self.client,
@@ -327,7 +336,8 @@ class Load:
             logger.warning("%s", line)
         for line in self.ctx.lookups.names.warnings():
             logger.warning("%s", line)
-        for line in noticed(self.ctx.seen, self.summary.repeated, self.settings.key_fields):
+        left_out = self.ctx.lookups.names.left_out | self.ctx.seen.learned(NOT_SHOWN)
+        for line in noticed(self.ctx.seen, left_out, self.summary.repeated, self.settings.key_fields):
             logger.warning("%s", line)
         retrieves = self.ctx.seen.seen(RETRIEVES_FOR_ASSOCIATIONS)
         if retrieves:
@@ -356,7 +366,9 @@ class Load:
             logger.error("%s", sentence_of(error, self.signal))
 
 
-def noticed(seen: Observations, repeated: int, key_fields: Sequence[str]) -> list[str]:
+def noticed(
+    seen: Observations, left_out: frozenset[tuple[str, int]], repeated: int, key_fields: Sequence[str]
+) -> list[str]:
     """Return a sentence for each thing that people should know beside counts."""
     lines = []
     if count := seen.seen(GROWN_SETS):
@@ -364,11 +376,11 @@ def noticed(seen: Observations, repeated: int, key_fields: Sequence[str]) -> lis
             f"{counted(count, 'contact has', 'contacts have')} more associations after a sync than were asked for: the "
             "token may not see all companies or deals, or the CRM attaches companies by e-mail domain"
         )
-    if ids := seen.learned(NOT_SHOWN):
-        names = sorted({name for name, _ in ids})
+    if left_out:
+        names, they = sorted({name for name, _ in left_out}), "it" if len(left_out) == 1 else "them"
         lines.append(
-            f"{counted(len(ids), 'id')} of {' and '.join(names)} left out: the CRM does not have them, or does not "
-            "show them to this token"
+            f"{counted(len(left_out), 'id')} of {' and '.join(names)} left out: the CRM does not have {they}, or does "
+            f"not show {they} to this token"
         )
     if fields := seen.learned(NEVER_CLEARED):
         lines.append(

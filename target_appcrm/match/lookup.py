@@ -46,6 +46,7 @@ class Lookups:
     Args:
         index: filled when the CRM is paged through, or holding what a dry run planned.
         abilities: what the CRM can do, as far as it is known by now; what is not known is tried.
+        creatable: compared names of the companies that a plan lets be created; None for any.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Lookups:
         workers: Workers,
         index: ContactIndex,
         abilities: Callable[[], Abilities] = Abilities,
+        creatable: frozenset[str] | None = None,
     ) -> None:
         self._settings = settings
         self._workers = workers
@@ -64,7 +66,7 @@ class Lookups:
         witnesses = Witnesses(settings.key_fields)
         fetches = Fetches(client, settings.custom_names)
         self._crm = WholeCrm(fetches, settings, workers, index, witnesses)
-        self.names = Names(client, settings, workers, abilities)
+        self.names = Names(client, settings, workers, abilities, creatable)
         self._searches = Searches(fetches, workers, self._crm, witnesses, abilities)
 
     # What others need

@@ -57,6 +57,7 @@ class Change:
         unknown: fields that are not sent.
         formats: of custom fields, ``date`` or ``date-time``, where the stream's schema says so.
         makes_contacts: whether it may create a contact.
+        missing: custom fields that the CRM requires of a new contact, and that the record does not have.
         fault: why it is refused, where that shows only once its contact and its names were looked up.
     """
 
@@ -68,6 +69,7 @@ class Change:
     unknown: list[str]
     formats: Mapping[str, str] = field(default_factory=dict)
     makes_contacts: bool = True
+    missing: tuple[str, ...] = ()
     fault: Unwritable | None = None
 
 

@@ -9,7 +9,7 @@ from target_appcrm.report.decisions import Decision
 from target_appcrm.report.open_rejects import tokens_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import msgspec
 
@@ -22,9 +22,16 @@ if TYPE_CHECKING:
     from target_appcrm.settings import TargetSettings
     from target_appcrm.write.records_by_contact import Arrived, Item
 
+    NamesOf = Callable[[Mapping[str, list[Any]] | None], dict[str, dict[str, str]] | None]
+
 
 class DecisionLog:
-    """Tells decisions wherever they belong; safe to share between threads."""
+    """Tells decisions wherever they belong; safe to share between threads.
+
+    Args:
+        waiting: rejects of earlier runs that are tried again.
+        names_of: returns the names of the ids in a decision's changes, as receipts have them.
+    """
 
     def __init__(
         self,
@@ -33,18 +40,22 @@ class DecisionLog:
         receipts: ReceiptFile,
         rejects: RejectFile,
         waiting: OpenRejects | None,
+        names_of: NamesOf = lambda _: None,
     ) -> None:
         self._settings = settings
         self.summary = summary
         self._receipts = receipts
         self._rejects = rejects
         self._waiting = waiting
+        self._names_of = names_of
 
     def tell(
         self, stream: str, key: dict[str, Any], decisions: list[Decision], number: int | None = None
     ) -> None:
         """Tell what was decided about one record; ``number`` is its place in the input."""
         self.summary.add(number, key, decisions)
+        for decision in decisions:
+            decision.names = self._names_of(decision.changes)
         self._receipts.tell(stream, key, decisions, number)
 
     def keep(

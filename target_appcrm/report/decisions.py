@@ -17,6 +17,7 @@ class Decision:
         operation: as the schema of the receipts lists them.
         changes: field to [old, new].
         left_alone: field that differs to the ``field_policy`` that kept it.
+        names: of the ids in ``changes``, as far as they are known: field to id to name.
         reason: why it was skipped or rejected; it may name values.
         status: of the last answer.
         requests: sent for this decision.
@@ -27,6 +28,7 @@ class Decision:
     contact_id: int | None = None
     changes: dict[str, list[Any]] | None = None
     left_alone: dict[str, str] | None = None
+    names: dict[str, dict[str, str]] | None = None
     reason: str | None = None
     status: int | None = None
     requests: int = 0

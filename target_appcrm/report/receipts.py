@@ -62,6 +62,7 @@ class ReceiptFile:
                     contact_id=decision.contact_id,
                     changes=decision.changes,
                     left_alone=decision.left_alone,
+                    names=decision.names,
                     reason=decision.reason,
                     cause=decision.cause,
                     status=decision.status,

@@ -79,9 +79,14 @@ def wanted_of_new(
     """Return a new contact's fields, its associations, and what the policy keeps back.
 
     Raises:
-        Unwritable: it has no first name.
+        Unwritable: it has no first name, or lacks a field that the CRM requires.
     """
     settings = ctx.settings
+    if change.missing:
+        raise Unwritable(
+            f"{', '.join(change.missing)} is missing, and the CRM requires it",
+            cause="a required custom field is missing",
+        )
     body = ctx.encoding.fit(body_for_create(change.fields))
     wanted = {
         name: [number for number in ids if not is_known_missing(ctx, name, number)]

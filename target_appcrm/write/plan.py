@@ -14,7 +14,8 @@ from appcrm.contact import ASSOCIATIONS, parse_timestamp
 from appcrm.errors import SettingsError
 from appcrm.receipt_reader import ReceiptsError, ReceiptsFile
 from appcrm.receipts import WRITES, Receipt, Run, as_record, encode_line
-from target_appcrm.errors import Unwritable
+from target_appcrm.errors import NOT_IN_PLAN, Unwritable
+from target_appcrm.match.equality import plain_name
 from target_appcrm.match.keys import resolve
 from target_appcrm.report.decisions import Decision, shown_id
 from target_appcrm.report.kept_lines import KeptLines
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from target_appcrm.write.context import WriteContext
     from target_appcrm.write.records_by_contact import Item
 
-NOT_IN_PLAN = "not in the plan"
 CHANGED_SINCE_PLAN = "changed since the plan"
 
 
@@ -44,6 +44,7 @@ class Planned:
     Args:
         olds: field to the values that it may hold before: more than one where an address is let go on the way.
         news: field to the value that it is to hold.
+        companies: those that the plan creates, by the ids that stand for them.
     """
 
     operations: set[str] = field(default_factory=set)
@@ -51,6 +52,7 @@ class Planned:
     at: datetime | None = None
     olds: dict[str, list[Any]] = field(default_factory=dict)
     news: dict[str, Any] = field(default_factory=dict)
+    companies: dict[int, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, receipts: Iterable[Receipt]) -> Planned:
@@ -60,10 +62,24 @@ class Planned:
             planned.operations.add(receipt.operation)
             planned.contact_id = receipt.contact_id or planned.contact_id
             planned.at = parse_timestamp(receipt.at)
+            named = (receipt.names or {}).get("companies", {})
+            planned.companies |= {
+                int(number): name for number, name in named.items() if is_planned_id(number)
+            }
             for name, (old, new) in (receipt.changes or {}).items():
                 planned.olds.setdefault(name, []).append(old)
                 planned.news[name] = new
         return planned
+
+    def resolve_planned_companies(self, id_of: Callable[[str, str], int | None]) -> None:
+        """Put the ids of companies that were created since in the place of those that stood for them."""
+        ids = {
+            number: found
+            for number, name in self.companies.items()
+            if (found := id_of("companies", name)) is not None
+        }
+        if "companies" in self.news:
+            self.news["companies"] = [ids.get(number, number) for number in self.news["companies"] or ()]
 
     @property
     def writes(self) -> bool:
@@ -95,6 +111,11 @@ class Planned:
         return all(same_planned(name, new, contact.get(name)) for name, new in self.news.items())
 
 
+def is_planned_id(number: str) -> bool:
+    """Whether an id stands for what a plan only creates."""
+    return number.startswith("-")
+
+
 def same_planned(name: str, one: Any, other: Any) -> bool:  # noqa: ANN401  any field's value
     """Whether two values of a field are the same to a plan."""
     if name in ASSOCIATIONS:
@@ -114,6 +135,12 @@ class Plan:
         self._kept = KeptLines()
         self._lock = threading.Lock()
         self._groups: dict[bytes, deque[tuple[int | None, list[Place]]]] = {}
+        self._companies: set[str] = set()
+
+    @property
+    def companies(self) -> frozenset[str]:
+        """Compared names of the companies that it creates."""
+        return frozenset(self._companies)
 
     @property
     def is_undo(self) -> bool:
@@ -124,6 +151,8 @@ class Plan:
         """Take in a receipt of the run, in its order."""
         groups = self._groups.setdefault(_digest(receipt.stream, receipt.key or {}), deque())
         place = self._kept.put(as_record(receipt))
+        named = (receipt.names or {}).get("companies", {})
+        self._companies |= {plain_name(name) for number, name in named.items() if is_planned_id(number)}
         if groups and receipt.record_number is not None and groups[-1][0] == receipt.record_number:
             groups[-1][1].append(place)
         else:
@@ -154,6 +183,7 @@ class Plan:
         planned = self.take(item.stream.source, item.key, item.number)
         if planned is None:
             raise not_in_plan()
+        planned.resolve_planned_companies(ctx.lookups.names.associations.id_of_planned)
         if not planned.writes:
             self._do_nothing(ctx, item, contact, known, outcome)
             return
