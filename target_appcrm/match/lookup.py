@@ -66,7 +66,7 @@ class Lookups:
         witnesses = Witnesses(settings.key_fields)
         fetches = Fetches(client, settings.custom_names)
         self._crm = WholeCrm(fetches, settings, workers, index, witnesses)
-        self.names = Names(client, settings, workers, abilities, creatable)
+        self.names = Names(client, settings, workers, abilities, creatable, self._crm.example)
         self._searches = Searches(fetches, workers, self._crm, witnesses, abilities)
 
     # What others need

@@ -12,7 +12,7 @@ from target_appcrm.errors import Unwritable
 from target_appcrm.match.association_names import RELATED, AssociationNames, NameNotes
 from target_appcrm.match.directory import CANNOT_BE_READ, SmallList
 from target_appcrm.match.equality import is_empty, same_value, whole_number
-from target_appcrm.read.custom_values import UnknownName, chosen, encode_custom, pick
+from target_appcrm.read.custom_values import UnknownName, chosen, encode_custom, looks_like_label, pick
 from target_appcrm.read.names import Name
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class Names:
     Args:
         abilities: what the CRM can do, as far as it is known by now.
         creatable: compared names of the companies that a plan lets be created; None for any.
+        example: returns what some contact holds in a custom field, if that is known without a request.
     """
 
     def __init__(
@@ -49,8 +50,10 @@ class Names:
         workers: Workers,
         abilities: Callable[[], Abilities],
         creatable: frozenset[str] | None = None,
+        example: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._client = client
+        self._example = example
         self._settings = settings
         self._lists = {field: SmallList(client, resource) for field, resource in LIST_OF.items()}
         self._fields: dict[str, Field] | None = None
@@ -153,10 +156,16 @@ class Names:
 
     def _encode(self, change: Change, contact: Contact | None, name: str, field: Field | None) -> None:
         value = change.fields[name]
+        held = None if contact is None else contact.get(name)
         try:
+            if field is None and looks_like_label(value, self._example(name) if is_empty(held) else held):
+                raise UnknownName(
+                    f"{name} holds options by their ids, and the CRM does not say which label is which; write the id",
+                    cause=f"unknown option of {name}",
+                )
             change.fields[name] = encode_custom(field, name, value, change.formats.get(name))
         except Unwritable as error:
-            if contact is not None and same_value(value, contact.get(name)):
+            if contact is not None and same_value(value, held):
                 return
             self._skip_or_refuse(change.fields, name, printable(value), error)
 

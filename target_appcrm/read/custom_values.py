@@ -42,6 +42,18 @@ def encode_custom(field: Field | None, name: str, value: object, date_format: st
     return None if is_empty(value) and value != [] else ENCODERS[field.kind](field, value)
 
 
+def looks_like_label(value: object, held: object) -> bool:
+    """Whether a text would go where the CRM holds ids of options, or numbers: it would make an option of it."""
+    held = option_value(held)
+    item = held[0] if isinstance(held, list) and held else held
+    is_id = isinstance(item, int) and not isinstance(item, bool)
+    items = value if isinstance(value, list) else [value]
+    return is_id and any(
+        isinstance(each, str) and as_number(each) is None and not each.lstrip().startswith("[")
+        for each in items
+    )
+
+
 def _text(field: Field, value: object) -> Any:  # noqa: ANN401  any JSON value
     del field
     return value if isinstance(value, (str, bool)) else number_text(value) or value
