@@ -385,7 +385,7 @@ def noticed(
     if fields := seen.learned(NEVER_CLEARED):
         lines.append(
             f"Not emptied, because the CRM does not empty such fields: {', '.join(sorted(fields))} (a select ignores "
-            "null, and an empty decimal reads as 0)"
+            "null)"
         )
     if count := seen.seen(GONE):
         lines.append(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from appcrm.abilities import Abilities
     from appcrm.client import Client
-    from appcrm.fields import Field
+    from appcrm.fields import Field, FieldKind
     from target_appcrm.match.keys import Contact
     from target_appcrm.read.change import Change
     from target_appcrm.settings import TargetSettings
@@ -120,6 +120,10 @@ class Names:
             return self._lists[field].names
         described = (self._fields or {}).get(field)
         return {} if described is None else dict(described.options)
+
+    def of_kind(self, kind: FieldKind) -> frozenset[str]:
+        """Return the fields that are known by now to be of a kind; safe to call from any thread."""
+        return frozenset(name for name, field in (self._fields or {}).items() if field.kind is kind)
 
     # Fields of the contact itself
 

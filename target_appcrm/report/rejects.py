@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import threading
 from decimal import Decimal
 from typing import IO, TYPE_CHECKING, Any
@@ -105,7 +106,9 @@ class RejectFile:
                     self._waiting.save()
                 elif self._file is not None and not self._is_durable:
                     self._file.flush()
-                    os.fsync(self._file.fileno())
+                    if stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
+                        # A device or a FIFO has nothing to be synchronised.
+                        os.fsync(self._file.fileno())
                     self._is_durable = True
             except OSError as error:
                 raise self._unwritable(error) from error

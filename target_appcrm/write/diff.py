@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from target_appcrm.errors import Unwritable
 from target_appcrm.match.addresses import address_key
-from target_appcrm.match.equality import is_empty, same_tags, same_value
+from target_appcrm.match.equality import is_empty, is_empty_in_crm, same_tags, same_value
 from target_appcrm.match.phones import phones_to_send, same_phones
 from target_appcrm.write.custom_fields import in_form_of
 
@@ -39,6 +39,7 @@ def difference(
     clears_nulls: bool,
     skips_unchanged: bool = True,
     never_cleared: Collection[str] = (),
+    zero_when_empty: Collection[str] = (),
 ) -> tuple[dict[str, Any], Changes]:
     """Return the body of an update without ``first_name``, and field to [old, new]; both empty where all is equal.
 
@@ -48,6 +49,7 @@ def difference(
         clears_nulls: whether null empties a field.
         skips_unchanged: False sends what is equal, too.
         never_cleared: fields that the CRM does not empty.
+        zero_when_empty: fields that the CRM reads as 0 where they are empty.
     """
     body: dict[str, Any] = {}
     changes: Changes = {}
@@ -56,7 +58,7 @@ def difference(
         if wanted is None:
             if name in ("phones", "tags", "first_name") or not clears_nulls or name in never_cleared:
                 continue
-            if is_empty(held):
+            if is_empty(held) or (name in zero_when_empty and is_empty_in_crm(held)):
                 continue
             body[name] = [] if isinstance(held, list) else None
             changes[name] = [held, body[name]]

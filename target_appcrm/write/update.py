@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from appcrm.abilities import Ability
 from appcrm.contact import ASSOCIATIONS, is_custom_field
 from appcrm.errors import InvalidRecord
-from target_appcrm.match.equality import is_empty
+from appcrm.fields import FieldKind
+from target_appcrm.match.equality import is_empty, is_empty_in_crm
 from target_appcrm.match.keys import EMAIL
 from target_appcrm.report.decisions import Decision, shown_id
 from target_appcrm.write.association_calls import NOT_SHOWN, call_all, note_answer
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 RETRIEVES_FOR_ASSOCIATIONS = "retrieves for associations"
 NEVER_CLEARED = "fields that the CRM does not empty"
+ZERO_WHEN_EMPTY = "fields that the CRM reads as 0 where they are empty"
 
 
 def update(ctx: WriteContext, change: Change, contact: Contact, outcome: Outcome) -> None:
@@ -80,12 +82,18 @@ def _wanted(
 ) -> tuple[dict[str, Any], dict[str, list[Any]], dict[str, str]]:
     """Return the body of an update, its changes, and the fields that differ and are left alone."""
     settings = ctx.settings
+    clears_nulls = settings.null_handling == "clear"
+    if clears_nulls:
+        for name in ctx.lookups.names.of_kind(FieldKind.SELECT):
+            if name in change.fields and change.fields[name] is None and not is_empty(contact.get(name)):
+                ctx.seen.learn(NEVER_CLEARED, name)
     body, changes = difference(
         change.fields,
         contact,
-        clears_nulls=settings.null_handling == "clear",
+        clears_nulls=clears_nulls,
         skips_unchanged=settings.skip_unchanged,
         never_cleared=ctx.seen.learned(NEVER_CLEARED),
+        zero_when_empty=ctx.seen.learned(ZERO_WHEN_EMPTY) | ctx.lookups.names.of_kind(FieldKind.NUMBER),
     )
     if not settings.field_policy:
         return body, changes, {}
@@ -149,7 +157,8 @@ def _write(
     for name, value in body.items():
         if is_empty(value) and not is_empty(updated.get(name)):
             # A select ignores null, and an empty decimal reads as 0 (vendor's product): never sent in vain again.
-            ctx.seen.learn(NEVER_CLEARED, name)
+            is_zero = is_empty_in_crm(updated.get(name))
+            ctx.seen.learn(ZERO_WHEN_EMPTY if is_zero else NEVER_CLEARED, name)
     return updated
 
 

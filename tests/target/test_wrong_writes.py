@@ -99,6 +99,40 @@ def test_nothing_is_sent_in_vain_where_a_field_cannot_be_emptied(appcrm_sandbox_
     assert (ran.code, ran.requests["update"] <= 1) == (0, True), ran.requests
 
 
+@pytest.mark.parametrize("app_version", ["1.5", "1.7"])
+def test_what_cannot_be_emptied_is_not_sent_in_any_later_run_where_the_crm_tells_types(
+    appcrm_sandbox_factory, run, person, singer, app_version
+):
+    crm = appcrm_sandbox_factory(
+        contacts=0,
+        app_version=app_version,
+        custom_fields=["cf_score:decimal", "cf_kind:select:a|b", "cf_n:integer"],
+    )
+    schema = {"type": "object", "properties": {}}
+    filled = (person(n, cf_score=n, cf_kind="a", cf_n=0) for n in range(4))
+    run(crm, singer(*filled, schema=schema))
+    lines = singer(*(person(n, cf_score=None, cf_kind=None, cf_n=None) for n in range(4)), schema=schema)
+    ran = run(crm, lines, null_handling="clear", concurrency=1)
+    assert (ran.code, ran.requests["update"]) == (0, 4), ran.errors
+    assert {(row["cf_score"] or 0, row["cf_n"]) for row in crm.contacts()} == {(0, None)}
+    again = run(crm, lines, null_handling="clear", concurrency=1)
+    assert (again.code, again.operations) == (0, {"unchanged": 4}), again.receipts
+    assert "Not emptied, because the CRM does not empty such fields: cf_kind (" in again.errors
+
+
+@pytest.mark.parametrize("app_version", ["1.1", "1.7"])
+def test_a_decimal_that_reads_as_0_when_empty_is_emptied_for_each_record(
+    appcrm_sandbox_factory, run, person, singer, app_version
+):
+    crm = appcrm_sandbox_factory(contacts=0, app_version=app_version, custom_fields=["cf_score:decimal"])
+    schema = {"type": "object", "properties": {}}
+    run(crm, singer(*(person(n, cf_score=n + 1) for n in range(4)), schema=schema))
+    lines = singer(*(person(n, cf_score=None) for n in range(4)), schema=schema)
+    ran = run(crm, lines, null_handling="clear", concurrency=1)
+    assert (ran.code, ran.operations) == (0, {"update": 4}), ran.receipts
+    assert {row["cf_score"] or 0 for row in crm.contacts()} == {0}
+
+
 def test_an_id_that_the_crm_does_not_have_is_told_and_not_sent_again(
     appcrm_sandbox_factory, run, person, singer
 ):
