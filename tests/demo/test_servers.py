@@ -12,7 +12,9 @@ import sys
 import time
 from pathlib import Path
 
+import postgres
 import pytest
+from postgres import EmbeddedPostgres
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "examples" / "demo"
@@ -100,3 +102,25 @@ def test_an_interrupted_demo_stops_its_servers_and_says_so(tmp_path):
     assert "interrupted" in said
     assert "Traceback" not in said
     assert not any(map(listens, ports))
+
+
+def test_without_the_wheel_postgresql_is_started_from_the_path(tmp_path, monkeypatch):
+    programs = EmbeddedPostgres(tmp_path / "wheel").programs
+    monkeypatch.setattr(postgres, "_installed", lambda _: None)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    server = EmbeddedPostgres(tmp_path / "postgres")
+    assert server.programs == programs.resolve()
+    if os.geteuid() == 0 and not postgres.reachable(programs):
+        return  # the user that root lends it may not look into this checkout, and an installed server lies elsewhere
+    server.start()
+    with server.connect() as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    server.stop()
+
+
+def test_without_any_postgresql_a_sentence_says_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(postgres, "_installed", lambda _: None)
+    monkeypatch.setattr(postgres, "_DEBIAN", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(postgres.PostgresError, match="initdb"):
+        EmbeddedPostgres(tmp_path / "postgres")
