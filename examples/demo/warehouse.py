@@ -18,7 +18,7 @@ DATA = HERE.parent / "data"
 _TABLES = {"customers": "chinook_customers.csv", "invoices": "chinook_invoices.csv"}
 
 STREAMS = ("contacts", "contact_associations", "companies", "deals", "users")
-_SHOWN_CHANGES, _SHOWN_SIGNS = 8, 26
+_SHOWN_CHANGES, _SHOWN_SIGNS = 8, 24
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
