@@ -12,9 +12,9 @@ SITE := .venv-site
 # them anew: five seconds for Airflow, four for Meltano. Meltano's own calls of uv heed it too.
 export UV_COMPILE_BYTECODE := 1
 
-QUICK := not field and not browser and not release
+QUICK := not field and not browser and not release and not chaos
 .DEFAULT_GOAL := help
-.PHONY: help install install-airflow format check browser quick test test-field test-release test-sdk-next search site hub bench demo clean lock
+.PHONY: help install install-airflow format check browser quick test test-field test-release test-sdk-next search chaos mutation audit site hub bench demo clean lock
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -66,6 +66,7 @@ check: install ## format, lint, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	MYPYPATH=examples/demo $(BIN)/mypy examples/demo examples/receipts examples/duckdb
+	MYPYPATH=chaos $(BIN)/mypy chaos/*.py
 
 # The pages of the sandbox and of the report are looked at in a real browser. CI installs it; a person is not surprised
 # by packages of the system: where there is none, those tests are skipped, and say so.
@@ -127,6 +128,21 @@ search: install ## property tests at length, with a seed that is printed (SEED=�
 	SEARCH_PROFILE=search $(BIN)/pytest -n 2 --timeout 7200 --hypothesis-seed=$(SEED) -m "$(QUICK)" \
 		tests/client tests/sandbox tests/tap tests/target tests/report
 
+# Hours as it stands; CHAOS="kills=2 faults=0.05 moving=50 writes=10 limit=1 load=100000,10000" takes minutes.
+CHAOS ?=
+chaos: install .venv-bench/limit/.installed ## ends, faults, a moving CRM, load: at length; writes docs/reliability.md (CHAOS=…, SEED=…)
+	$(if $(CHAOS),CHAOS="$(CHAOS)") $(BIN)/python chaos/run.py
+
+# Only what a mutant's own tests say counts, not by which smallest example. MUTANTS="target_appcrm.match.phones*" is a part.
+MUTANTS ?=
+mutation: install ## mutants of the pure core, and which of them no test sees; an hour and more (MUTANTS=…)
+	SEARCH_PROFILE=mutation $(BIN)/mutmut run $(MUTANTS)
+	$(BIN)/mutmut results
+
+AUDIT := $(BIN)/uv tool run pip-audit@2.10.1 --no-deps --disable-pip --progress-spinner off
+audit: $(BIN)/uv ## known weaknesses in what is installed; needs the index's own advisory data (pypi.org)
+	for file in requirements-*.txt; do $(AUDIT) --requirement $$file --strict || exit 1; done
+
 # Each peer in an environment of its own; BENCH=quick|requests|growth|report.
 BENCH ?= full
 PEERS := airbyte dlt drt hotglue limit sdk
@@ -141,6 +157,6 @@ bench: install $(PEERS:%=.venv-bench/%/.installed) ## side by side with peers; w
 	.venv-bench/limit/bin/python benchmarks/run.py $(BENCH)
 
 clean: ## remove everything that these commands made
-	rm -rf $(VENV) $(MELTANO) $(AIRFLOW) $(SITE) .site .venv-sdk-next .venv-bench .demo .airflow .cache dist build
+	rm -rf $(VENV) $(MELTANO) $(AIRFLOW) $(SITE) .site .venv-sdk-next .venv-bench mutants .demo .airflow .cache dist build
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
