@@ -140,7 +140,7 @@ mutation: install ## mutants of the pure core, and which of them no test sees; a
 	$(BIN)/mutmut results
 
 AUDIT := $(BIN)/uv tool run pip-audit@2.10.1 --no-deps --disable-pip --progress-spinner off
-audit: $(BIN)/uv ## known weaknesses in what is installed; needs the index's own advisory data (pypi.org)
+audit: $(BIN)/uv ## known weaknesses in what is installed; needs the index's own advisory data 
 	for file in requirements-*.txt; do $(AUDIT) --requirement $$file --strict || exit 1; done
 
 # Each peer in an environment of its own; BENCH=quick|requests|growth|report.
