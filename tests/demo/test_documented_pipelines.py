@@ -87,7 +87,7 @@ def test_operations_looks_at_states_moves_a_bookmark_and_reads_in_full(
     project(move.text + look.text, **account)
     moved = json.loads((project.folder / "state.json").read_text(encoding="utf-8"))
     assert moved["singer_state"]["bookmarks"]["contacts"]["replication_key_value"].startswith("2026-11-01")
-    appcrm_sandbox.mutate(deletes=1)
+    appcrm_sandbox.mutate(delete=[appcrm_sandbox.contacts()[0]["id"]])
     project(in_full.text, **account)
     with postgres.connect() as connection:
         [gone] = connection.execute(
