@@ -55,6 +55,8 @@ PARTS = {
     "Tell what address, token and CRM are and can do, in a few requests; nothing is written.",
     "as they were; --contacts and --seed are for a new file",
     "brackets without their other half",
+    "broken off, because the run ends",
+    "its list of fields",
     "does not say how many there are",
     "fields that the CRM does not empty",
     "for more than ten years",
