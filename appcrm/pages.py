@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from appcrm.error_body import UNREADABLE
 from appcrm.errors import MalformedBody
-from appcrm.session import UNREADABLE
 
 if TYPE_CHECKING:
     from appcrm.session import Response

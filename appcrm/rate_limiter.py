@@ -8,7 +8,6 @@ however long answers take. ``RateWindow`` decides, on plain numbers; ``Limiter``
 
 from __future__ import annotations
 
-import email.utils
 import logging
 import math
 import threading
@@ -19,11 +18,11 @@ from typing import TYPE_CHECKING
 from appcrm.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
+
+    from appcrm.rate_headers import RateHeaders
 
 MINUTE_SECONDS = 60.0
-LONGEST_RESET_SECONDS = 3600.0
-"""A reset further away than this is no rate limit's, so it counts as not sent."""
 ANNOUNCED_WAIT_SECONDS = 2.0
 GRACE_SECONDS = 0.05
 """Added to what was told or worked out, so that rounding never lets a request go early."""
@@ -33,81 +32,12 @@ UNTOLD_WAIT_SECONDS = 1.0
 """All threads rest so long after a 429 that does not say how long; the request itself waits as after any fault."""
 SHARED_PART = 9
 """Where others use the same limit, the last ninth of a window is left to them."""
-SMALLEST_UNIX_TIME = 1_000_000_000
 CHECK_SECONDS = 0.5
 """How often a thread that waits for another's answer looks whether the run ends."""
 
 NEVER = float("-inf")
 
 logger = logging.getLogger("appcrm")
-
-
-@dataclass(frozen=True)
-class RateHeaders:
-    """What one answer says about the rate limit; seconds count from when it was received."""
-
-    limit: int | None = None
-    remaining: int | None = None
-    retry_after_seconds: float | None = None
-    reset_seconds: float | None = None
-
-
-def read_rate_headers(headers: Mapping[str, str], *, now_unix: float) -> RateHeaders:
-    """Read the rate limit headers; whatever cannot be read, or says nothing, counts as not sent.
-
-    Args:
-        headers: response headers, looked up without case.
-        now_unix: the local time, for a server that sends no ``Date``.
-    """
-    retry_after, reset = headers.get("Retry-After"), headers.get("X-RateLimit-Reset")
-    server_now = now_unix if retry_after is reset is None else _http_date(headers.get("Date")) or now_unix
-    reset_seconds = _seconds_until(reset, server_now)
-    return RateHeaders(
-        limit=_whole(headers.get("X-RateLimit-Limit")) or None,
-        remaining=_whole(headers.get("X-RateLimit-Remaining")),
-        retry_after_seconds=_seconds_until(retry_after, server_now),
-        reset_seconds=None
-        if reset_seconds is None or reset_seconds > LONGEST_RESET_SECONDS
-        else reset_seconds,
-    )
-
-
-def _whole(text: str | None) -> int | None:
-    number = _number(text)
-    is_count = number is not None and number.is_integer() and 0 <= number < SMALLEST_UNIX_TIME
-    return int(number) if number is not None and is_count else None
-
-
-def _number(text: str | None) -> float | None:
-    if text is None or not text.isascii():
-        return None
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _http_date(text: str | None) -> float | None:
-    """Read an HTTP date as a unix time; one whose zone is unknown (``-0000``) means UTC."""
-    found = None if text is None else email.utils.parsedate_tz(text)
-    if found is None:
-        return None
-    try:
-        return float(email.utils.mktime_tz(found))
-    except (ValueError, OverflowError):
-        return None
-
-
-def _seconds_until(text: str | None, server_now: float) -> float | None:
-    """Read seconds, a unix time or an HTTP date as seconds from now; None where it is no wait."""
-    number = _number(text)
-    if number is None:
-        moment = _http_date(text)
-        seconds = None if moment is None else moment - server_now
-    else:
-        seconds = number - server_now if number >= SMALLEST_UNIX_TIME else number
-    return seconds if seconds is not None and seconds > 0 else None
 
 
 @dataclass(frozen=True)

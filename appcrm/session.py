@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 import msgspec
 
 from appcrm.abilities import Abilities
-from appcrm.contact import ASSOCIATIONS, LIST_FIELDS, SCALAR_FIELDS
+from appcrm.error_body import read_error_body, shown_fields
 from appcrm.errors import (
     AnswerTooLarge,
     ApiError,
@@ -24,7 +23,8 @@ from appcrm.errors import (
     WaitTooLong,
     error_for_status,
 )
-from appcrm.rate_limiter import Limiter, read_rate_headers
+from appcrm.rate_headers import read_rate_headers
+from appcrm.rate_limiter import Limiter
 from appcrm.retry import RetryPolicy
 from appcrm.text import printable
 from appcrm.transport import MOST_BODY_BYTES, Broken, TooLarge, Transport
@@ -33,24 +33,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from appcrm.abilities import Ability
-    from appcrm.rate_limiter import RateHeaders
+    from appcrm.rate_headers import RateHeaders
     from appcrm.settings import ApiSettings
     from appcrm.transport import Answer
 
 ApiErrorT = TypeVar("ApiErrorT", bound=ApiError)
 
 MAX_REDIRECTS = 3
-LONGEST_DETAIL_CHARS = 500
-MOST_FIELD_ERRORS = 100
 LONGEST_RETRY_AFTER_SECONDS = 3600.0
 """A server that asks for more ends the run, which says until when."""
 FURTHEST_SHOWN_SECONDS = 10 * 365 * 86400.0
 DEFAULT_PORTS = {"http": 80, "https": 443}
 ENCODER = msgspec.json.Encoder(decimal_format="number")
-UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError, OverflowError)
-"""What decoding a body raises: bytes that are no UTF-8, depths and numbers beyond any bound are errors of Python's."""
-SHOWN_FIELD = re.compile(r"([a-z][a-z_]{0,63})((?:\.\d{1,3})?(?:\.(?:id|name|number|type|value))?)", re.ASCII)
-KNOWN_FIELDS = frozenset({*SCALAR_FIELDS, *LIST_FIELDS, *ASSOCIATIONS})
 
 logger = logging.getLogger("appcrm")
 
@@ -261,7 +255,7 @@ class Session:
             return self._ended_by
         message = f"status {answer.status}"
         if field_errors:
-            message += f" on {', '.join(_shown_fields(field_errors, call.body_fields))}"
+            message += f" on {', '.join(shown_fields(field_errors, call.body_fields))}"
         elif is_html:
             message += " with an HTML page"
         return self._error(
@@ -297,41 +291,6 @@ def _until(seconds: float) -> str:
 def _is_html(answer: Answer) -> bool:
     beginning = answer.body[:200].lstrip()[:1]
     return "html" in answer.headers.get("Content-Type", "").lower() or beginning == b"<"
-
-
-def _shown_fields(field_errors: Mapping[str, object], body_fields: frozenset[str]) -> list[str]:
-    """Return the names of fields that can be shown: those that were sent or are known, and nothing else."""
-    shown = set()
-    for name in field_errors:
-        found = SHOWN_FIELD.fullmatch(name)
-        is_ours = found is not None and (found[1] in KNOWN_FIELDS or found[1] in body_fields)
-        shown.add(name if is_ours else "a field that was not sent")
-    return sorted(shown)
-
-
-def read_error_body(body: bytes) -> tuple[str, dict[str, list[str]]]:
-    """Read an error body: the server's message, and its texts by field; both empty where it has none.
-
-    Both are cut and on one line each, but they may name a person: they belong in files, not in logs.
-    """
-    try:
-        content = msgspec.json.decode(body)
-    except UNREADABLE:
-        return "", {}
-    if not isinstance(content, dict):
-        return "", {}
-    message = content.get("message") or content.get("error") or ""
-    errors = content.get("errors")
-    by_field: dict[str, list[str]] = {}
-    for name, texts in list(errors.items() if isinstance(errors, dict) else ())[:MOST_FIELD_ERRORS]:
-        several = texts[:MOST_FIELD_ERRORS] if isinstance(texts, list) else [texts]
-        by_field[printable(name)] = [printable(_flat(text), LONGEST_DETAIL_CHARS) for text in several]
-    return printable(_flat(message), LONGEST_DETAIL_CHARS), by_field
-
-
-def _flat(value: object) -> object:
-    """Return a text or number as it is; of anything else only its kind, because it may be nested without end."""
-    return value if isinstance(value, (str, int, float)) else f"({type(value).__name__})"
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import Tap
 from singer_sdk.configuration._dict_config import parse_environment_config
@@ -17,7 +16,6 @@ from singer_sdk.helpers import capabilities
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from singer_sdk.plugin_base import JSONSchemaValidator, _ConfigInput
-from singer_sdk.singerlib import Catalog
 from singer_sdk.tap_base import CliTestOptionValue
 
 from appcrm.account_check import check_account, report_of
@@ -29,6 +27,7 @@ from appcrm.settings import from_environment
 from appcrm.version import VERSION
 from tap_appcrm.command import Command, InputError
 from tap_appcrm.discovery import contacts_schema, discovered_schema, neighbour_schema
+from tap_appcrm.input_files import read_catalog, read_json, schemas_of
 from tap_appcrm.output.inline_associations import InlineAssociations
 from tap_appcrm.output.message_writer import BufferedWriter
 from tap_appcrm.output.receipt import ReceiptBook
@@ -361,70 +360,3 @@ def _properties_of(definition: object) -> Collection[str]:
     """Return the settings that one of the SDK's lists of settings defines."""
     properties = definition.get("properties") if isinstance(definition, dict) else None
     return properties.keys() if isinstance(properties, dict) else ()
-
-
-def read_json(file: IO[Any], what: str) -> dict[str, Any]:
-    """Read a JSON object from a file of the command line.
-
-    Raises:
-        InputError: it holds something else; the message says what to do.
-    """
-    name = getattr(file, "name", "the file")
-    raw = getattr(file, "buffer", file).read()
-    try:
-        text = raw.decode("utf-8-sig").strip() if isinstance(raw, bytes) else raw.lstrip("\ufeff").strip()
-    except UnicodeDecodeError:
-        _refuse(what, name)
-    if not text:
-        remedy = " Leave out --state to read everything" if what == "state" else ""
-        raise InputError(f"--{what}: {name} is empty.{remedy}")
-    try:
-        content = json.loads(text)
-    except RecursionError:
-        _refuse(what, name)
-    except ValueError:
-        if what == "state" and _is_object(text.splitlines()[-1]):
-            raise InputError(
-                f"--state: {name} holds several lines; a state is one: take the last line (tail -n 1)"
-            ) from None
-        _refuse(what, name)
-    if not isinstance(content, dict):
-        _refuse(what, name)
-    return content
-
-
-def _is_object(text: str) -> bool:
-    try:
-        return isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
-        return False
-
-
-def read_catalog(file: IO[str]) -> dict[str, Any]:
-    """Read a catalog from a file of the command line.
-
-    Raises:
-        InputError: it is none.
-    """
-    content = read_json(file, "catalog")
-    try:
-        if not isinstance(content.get("streams"), list):
-            _refuse("catalog", getattr(file, "name", "the file"))
-        Catalog.from_dict(content)
-    except (KeyError, TypeError, AttributeError, ValueError):
-        _refuse("catalog", getattr(file, "name", "the file"))
-    return content
-
-
-def schemas_of(catalog: object) -> dict[str, dict[str, Any]]:
-    """Return the schema of each stream of a catalog that was given as plain data."""
-    entries = catalog.get("streams") if isinstance(catalog, dict) else None
-    return {
-        str(entry.get("tap_stream_id") or entry.get("stream")): {"properties": {}} | entry["schema"]
-        for entry in entries or []
-        if isinstance(entry, dict) and isinstance(entry.get("schema"), dict)
-    }
-
-
-def _refuse(what: str, name: str) -> NoReturn:
-    raise InputError(f"--{what}: {name} is not a {what} in JSON")

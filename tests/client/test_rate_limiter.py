@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtual_crm import Client, Greedy, Throttle, World
 
-from appcrm.rate_limiter import Limiter, RateHeaders, read_rate_headers
+from appcrm.rate_headers import RateHeaders, read_rate_headers
+from appcrm.rate_limiter import Limiter
 
 
 class Clock:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING
 
-from appcrm.rate_limiter import RateHeaders, RateWindow
+from appcrm.rate_headers import RateHeaders
+from appcrm.rate_limiter import RateWindow
 
 if TYPE_CHECKING:
     from random import Random
