@@ -95,7 +95,9 @@ class LineReader(MsgSpecReader):
             counts[kind] += 1
         return counts
 
-    def _next_line(self, lines: IO[str]) -> str:
+    def _next_line(self, lines: IO[str] | None) -> str:
+        if lines is None:
+            raise InputError("standard input is closed; pipe the output of a tap into the target")
         self.is_waiting = True
         try:
             binary = getattr(lines, "buffer", None)

@@ -198,6 +198,12 @@ def test_a_full_disk_under_the_receipts_ends_the_run_with_a_true_state(crm, comm
         assert state["n"] <= len(crm.contacts())
 
 
+def test_closed_standard_input_is_one_sentence(crm, command):
+    done = shell(command(crm), "<&-", "")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "standard input is closed" in done.stderr.strip().splitlines()[-1]
+
+
 def test_rejects_may_go_into_a_device_that_cannot_be_synchronised(crm, command, person, singer):
     lines = singer(person(1, first_name=None), person(2), state={"n": 2})
     done = shell(command(crm, rejects_path="/dev/null", max_rejects=1), "", lines)
