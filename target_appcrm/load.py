@@ -337,7 +337,10 @@ class Load:
         for line in self.ctx.lookups.names.warnings():
             logger.warning("%s", line)
         left_out = self.ctx.lookups.names.left_out | self.ctx.seen.learned(NOT_SHOWN)
-        for line in noticed(self.ctx.seen, left_out, self.summary.repeated, self.settings.key_fields):
+        never_cleared = self.ctx.lookups.names.never_cleared | self.ctx.seen.learned(NEVER_CLEARED)
+        for line in noticed(
+            self.ctx.seen, left_out, never_cleared, self.summary.repeated, self.settings.key_fields
+        ):
             logger.warning("%s", line)
         retrieves = self.ctx.seen.seen(RETRIEVES_FOR_ASSOCIATIONS)
         if retrieves:
@@ -367,7 +370,11 @@ class Load:
 
 
 def noticed(
-    seen: Observations, left_out: frozenset[tuple[str, int]], repeated: int, key_fields: Sequence[str]
+    seen: Observations,
+    left_out: frozenset[tuple[str, int]],
+    never_cleared: frozenset[str],
+    repeated: int,
+    key_fields: Sequence[str],
 ) -> list[str]:
     """Return a sentence for each thing that people should know beside counts."""
     lines = []
@@ -382,10 +389,10 @@ def noticed(
             f"{counted(len(left_out), 'id')} of {' and '.join(names)} left out: the CRM does not have {they}, or does "
             f"not show {they} to this token"
         )
-    if fields := seen.learned(NEVER_CLEARED):
+    if never_cleared:
         lines.append(
-            f"Not emptied, because the CRM does not empty such fields: {', '.join(sorted(fields))} (a select ignores "
-            "null)"
+            f"Not emptied, because the CRM does not empty such fields: {', '.join(sorted(never_cleared))} "
+            "(a select ignores null)"
         )
     if count := seen.seen(GONE):
         lines.append(

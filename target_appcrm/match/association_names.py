@@ -41,12 +41,14 @@ class NameNotes:
         skipped: names that were skipped, by field.
         created: companies that were created, or that a dry run would create.
         unreadable: lists that the token may not read.
+        never_cleared: selects that records would empty, which the CRM does not do.
     """
 
     left_out: set[tuple[str, int]] = field(default_factory=set)
     skipped: set[tuple[str, str]] = field(default_factory=set)
     created: set[str] = field(default_factory=set)
     unreadable: set[str] = field(default_factory=set)
+    never_cleared: set[str] = field(default_factory=set)
 
     def warnings(self, *, is_dry: bool) -> list[str]:
         """Return a sentence for each; names are left to the receipts."""

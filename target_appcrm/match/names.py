@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from appcrm.contact import is_custom_field
-from appcrm.fields import read_fields
+from appcrm.fields import FieldKind, read_fields
 from appcrm.text import printable
 from target_appcrm.errors import Unwritable
 from target_appcrm.match.association_names import RELATED, AssociationNames, NameNotes
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 LIST_OF = {"user_id": "users", "source_id": "sources", "country_id": "countries"}
 ONE_OF = {"users": "user", "sources": "source", "countries": "country"}
+
+NEVER_CLEARED_KINDS = (FieldKind.SELECT, FieldKind.MULTI_SELECT)
+"""The CRM ignores a null there (vendor's product)."""
 
 logger = logging.getLogger("target-appcrm")
 
@@ -102,6 +105,11 @@ class Names:
         """Ids of companies and deals that the CRM does not have, or does not show."""
         return frozenset(self._notes.left_out)
 
+    @property
+    def never_cleared(self) -> frozenset[str]:
+        """Selects that records would empty, which the CRM does not do."""
+        return frozenset(self._notes.never_cleared)
+
     def of_changes(self, changes: Mapping[str, Sequence[Any]] | None) -> dict[str, dict[str, str]] | None:
         """Return the names of the ids in a receipt's changes, as far as they are known without a request."""
         found: dict[str, dict[str, str]] = {}
@@ -160,6 +168,15 @@ class Names:
 
     def _encode(self, change: Change, contact: Contact | None, name: str, field: Field | None) -> None:
         value = change.fields[name]
+        if value is None and field is not None and field.kind in NEVER_CLEARED_KINDS:
+            if (
+                self._settings.null_handling == "clear"
+                and contact is not None
+                and not is_empty(contact.get(name))
+            ):
+                self._notes.never_cleared.add(name)
+            del change.fields[name]
+            return
         held = None if contact is None else contact.get(name)
         try:
             if field is None and looks_like_label(value, self._example(name) if is_empty(held) else held):

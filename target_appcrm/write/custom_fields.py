@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from appcrm.contact import option_value, parse_timestamp
 from appcrm.errors import InvalidRecord
-from target_appcrm.match.equality import TRUTHS
+from target_appcrm.match.equality import TRUTHS, number_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _PLAIN_MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?: \d\d:\d\d:\d\d)?", re.ASCII)
 _WHOLE = re.compile(r"(-?\d+)\.0*", re.ASCII)
-_MIDNIGHT_ELSEWHERE = re.compile(r".*[T ]00:00(:00(\.0+)?)?\s*[+-](?!00:?00)\d\d:?\d\d", re.ASCII)
+_ELSEWHERE = re.compile(r".*[T ]\d\d:\d\d.*[+-](?!00:?00)\d\d:?\d\d", re.ASCII)
 
 
 def other_form(value: object) -> Any:  # noqa: ANN401  any JSON value
@@ -25,7 +25,7 @@ def other_form(value: object) -> Any:  # noqa: ANN401  any JSON value
     None where it has one reading only.
     """
     if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
-        return str(value)
+        return number_text(value)
     text = value.strip() if isinstance(value, str) else ""
     if text[:1] in ("[", "{"):
         return _from_json(text)
@@ -45,8 +45,8 @@ def _from_json(text: str) -> Any:  # noqa: ANN401  option ids
 
 def _plain_moment(text: str) -> str | None:
     moment = None if _PLAIN_MOMENT.fullmatch(text) else parse_timestamp(text)
-    # For a date, midnight of another zone would be the day before.
-    if moment is None or _MIDNIGHT_ELSEWHERE.fullmatch(text):
+    # For a date, a moment in another zone may be the day before or after.
+    if moment is None or _ELSEWHERE.fullmatch(text):
         return None
     return moment.isoformat(sep=" ", timespec="seconds")[: len("2026-01-02 03:04:05")]
 

@@ -38,13 +38,15 @@ def test_the_table_is_read():
     assert len(NAMED) >= 10
 
 
-def test_every_private_import_of_the_tap_stands_in_the_table_and_in_one_of_its_two_files():
-    for path in (ROOT / "tap_appcrm").rglob("*.py"):
-        for module, names in re.findall(
-            r"^\s*from (singer_sdk[\w.]*) import ([\w, ]+)", path.read_text(), re.MULTILINE
-        ):
+@pytest.mark.parametrize(
+    ("package", "files"),
+    [("tap_appcrm", {"tap.py", "streams.py"}), ("target_appcrm", {"target.py", "sinks.py"})],
+)
+def test_every_private_import_stands_in_the_table_and_in_one_of_two_files(package, files):
+    for path in (ROOT / package).rglob("*.py"):
+        for module, names in IMPORT.findall(path.read_text(encoding="utf-8")):
             for name in names.split(", "):
                 full = f"{module}.{name.strip()}"
                 if "._" in full:
-                    assert path.name in ("tap.py", "streams.py"), (path.name, full)
+                    assert path.name in files, (path.name, full)
                     assert full in NAMED, full

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from decimal import Decimal
 
 import pytest
 
@@ -77,10 +78,26 @@ def test_what_is_refused_in_both_forms_is_told_in_the_words_about_the_first(crm,
 
 
 @pytest.mark.parametrize(
-    "value", [None, "", "word", True, "2026-01-02", "7", "2026-01-02T00:00:00-03:00", "{}", "[1"]
+    "value",
+    [
+        None,
+        "",
+        "word",
+        True,
+        "2026-01-02",
+        "7",
+        "2026-01-02T00:00:00-03:00",
+        "1990-05-01T22:30:00-03:00",
+        "{}",
+        "[1",
+    ],
 )
 def test_a_value_of_one_reading_has_no_other_form(value):
     assert other_form(value) is None
+
+
+def test_a_large_number_is_written_out():
+    assert other_form(Decimal("1E+22")) == "1" + 22 * "0"
 
 
 def test_a_text_becomes_a_list_only_where_a_list_is_held():

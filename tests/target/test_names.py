@@ -291,3 +291,14 @@ def test_a_plan_names_the_company_that_it_would_create_and_only_that_one_is_crea
     assert call(crm, "companies")["meta"]["total"] == before + 1
     assert len({tuple(crm.find(f"person{n}@example.com")["companies"]) for n in range(2)}) == 1
     assert run(crm, lines, plan_path=str(plan), **create).operations == {"unchanged": 2}
+
+
+def test_nothing_is_sent_in_vain_in_a_second_run_either(named):
+    clear = {"null_handling": "clear"}
+    _, ran = named(cf_segment="atacado", cf_credit_limit=None, companies=[1, 99_999])
+    assert (ran.code, ran.operations) == (0, {"create": 1}), ran.errors[-500:]
+    for _ in range(2):
+        _, ran = named(cf_segment=None, cf_credit_limit=None, companies=[1, 99_999], settings=clear)
+        assert (ran.operations, ran.requests["update"]) == ({"unchanged": 1}, 0), ran.errors[-500:]
+        assert "Not emptied, because the CRM does not empty such fields: cf_segment" in ran.errors
+        assert ran.errors.count("left out") == 1
