@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from appcrm.abilities import Abilities
     from appcrm.client import Client
-    from appcrm.fields import Field, FieldKind
+    from appcrm.fields import Field
     from target_appcrm.match.keys import Contact
     from target_appcrm.read.change import Change
     from target_appcrm.settings import TargetSettings
