@@ -6,9 +6,10 @@ import pytest
 
 from target_appcrm.errors import Unwritable
 from target_appcrm.match.addresses import fault_of_address
-from target_appcrm.match.equality import same_number, whole_number
+from target_appcrm.match.equality import plain_name, same_number, whole_number
 from target_appcrm.match.keys import MatchKey, bucket_of, holds, key_values, match_keys, resolve
 from target_appcrm.match.phones import phones_to_send, same_phones
+from target_appcrm.write.diff import body_for_create, with_first_name
 from target_appcrm.write.policy import left_alone, policy_of
 
 
@@ -206,3 +207,32 @@ def test_what_a_policy_leaves_alone_in_a_contact_that_is_there():
 def test_what_a_policy_leaves_alone_in_a_new_contact_is_never_its_first_name():
     policies = {"city": "never", "state": "on_create", "street": "if_empty", "first_name": "never"}
     assert left_alone(policies, None, policies, ()) == {"city": "never"}
+
+
+def test_a_create_sends_what_is_there_and_needs_a_first_name():
+    phones = [{"number": "+5511"}, {"number": "0055 11"}]
+    body = body_for_create({"first_name": "Ana", "city": None, "tags": [], "phones": phones})
+    assert body == {"first_name": "Ana", "tags": [], "phones": [{"number": "+5511"}]}
+    for nobody in ({}, {"first_name": None}, {"first_name": " "}):
+        with pytest.raises(
+            Unwritable, match=r"^first_name is missing, and the CRM creates no contact without it$"
+        ):
+            body_for_create(nobody)
+
+
+def test_an_update_carries_a_first_name_where_the_crm_needs_one():
+    body, held = {"city": "X"}, {"first_name": "Held"}
+    assert with_first_name(body, {"first_name": "Ours"}, held) == {"first_name": "Ours", "city": "X"}
+    assert with_first_name(body, {}, held) == {"first_name": "Held", "city": "X"}
+    assert with_first_name({"first_name": "New"}, {}, held) == {"first_name": "New"}
+    assert with_first_name(body, {}, {}, is_needed=False) == body
+    with pytest.raises(
+        Unwritable, match=r"^first_name is missing in the record and in the CRM, which updates no"
+    ):
+        with_first_name(body, {}, {})
+
+
+def test_a_name_is_compared_without_case_and_blanks():
+    assert plain_name("  Acme \u00a0 LTDA ") == plain_name("acme ltda") == "acme ltda"
+    assert plain_name("Jose\u0301") == plain_name("JOS\u00c9")
+    assert plain_name("AcmeLtda") != plain_name("Acme Ltda")
