@@ -153,7 +153,9 @@ class TapAppcrm(Tap):
     @cached_property
     def client(self) -> Client:
         """The API."""
-        return Client.from_settings(api_settings(self.config), sleep=self.stop.sleep)
+        client = Client.from_settings(api_settings(self.config), sleep=self.stop.sleep)
+        self.stop.calls(client.break_off_reads)
+        return client
 
     @cached_property
     def workers(self) -> Workers:

@@ -47,7 +47,9 @@ class FinishedRead:
         """Take over what the finished read knows."""
         self.bookmark_after = read.state.bookmark
         self.total = read.context.total
-        self.seen = read.context.seen
+        # What an id scan did not show was emitted all the same: its own request says whether it is gone.
+        self.seen = IdSet(read.context.seen)
+        self.seen.update(read.context.vanished)
 
     def changed(self) -> list[tuple[str, int]]:
         """``updated_at`` and id of each contact emitted, oldest first."""

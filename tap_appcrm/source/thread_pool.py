@@ -34,11 +34,18 @@ class Stop:
     def __init__(self) -> None:
         self._told = threading.Event()
         self._signal = int(signal.SIGTERM)
+        self._to_call: list[Callable[[], None]] = []
+
+    def calls(self, function: Callable[[], None]) -> None:
+        """Have a function called when the run is told to end."""
+        self._to_call.append(function)
 
     def tell(self, signal_number: int) -> None:
         """Ask the run to end at the next place where its output and state are whole."""
         self._signal = signal_number
         self._told.set()
+        for function in self._to_call:
+            function()
 
     def check(self) -> None:
         """Raise if the run was told to end.

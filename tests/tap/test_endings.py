@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from tap_appcrm.output.record_writer import RecordWriter
 from tap_appcrm.output.stream_sync import StreamSync
 from tap_appcrm.source.list_source import ListSource
 from tap_appcrm.source.records import RecordMaker
+from tap_appcrm.source.thread_pool import Terminated
 from tap_appcrm.tap import TapAppcrm
 
 TAP = [sys.executable, "-c", "from tap_appcrm.cli import main; main()"]
@@ -228,6 +230,45 @@ def test_a_stream_map_that_fails_on_a_record_names_itself_and_no_value(tap, appc
     done = tap(given={"stream_maps": {"contacts": {"place": "city + ' (BR)'"}}})
     assert done.returncode == 1
     assert "stream_maps: the map of contacts fails on the record of id 3 (TypeError)" in last_line(done)
+
+
+# Told to end
+
+INTERRUPTED_WHILE_LOADING = """
+import sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "singer_sdk":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Finder())
+from {package}.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("package", ["tap_appcrm", "target_appcrm"])
+def test_ctrl_c_while_the_command_is_being_loaded_is_one_sentence(package):
+    program = INTERRUPTED_WHILE_LOADING.format(package=package)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 130
+    assert done.stderr == "Stopped by you, before anything was read\n"
+
+
+def test_requests_in_flight_are_broken_off_when_the_run_is_told_to_end():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/api"
+        tap = TapAppcrm(config={"api_url": url, "auth_token": "t"}, catalog={"streams": []})
+        waiting = tap.workers.submit(tap.client.retrieve_contact, 1)
+        connection, _ = server.accept()
+        with connection:
+            connection.settimeout(30)  # below request_timeout, at which the client would give up by itself
+            assert connection.recv(65536)
+            tap.stop.tell(signal.SIGTERM)
+            assert connection.recv(1) == b""
+        with pytest.raises(Terminated):
+            waiting.result(timeout=30)
 
 
 # Anything anywhere

@@ -5,15 +5,18 @@ import json
 import re
 import zlib
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+from fake_crm import FakeCrm
 from test_walks import crm_with
 
 from appcrm.errors import ConnectionFault, Forbidden, NotFound, ServerFault, Unauthenticated
 from tap_appcrm.id_set import IdSet
+from tap_appcrm.replication.deferred_associations import FinishedRead
 from tap_appcrm.replication.deletes import Gone
 from tap_appcrm.replication.read_context import MOST_PAGES_WITHOUT_NEWS, IncompleteRead, ReadContext, Rows
-from tap_appcrm.replication.replication import Replication
+from tap_appcrm.replication.replication import BACKFILL, Replication
 from tap_appcrm.replication.shrink import ShrunkTooMuch
 from tap_appcrm.settings import TapSettings
 from tap_appcrm.shrink_limit import ShrinkLimit
@@ -482,3 +485,12 @@ def test_a_state_cannot_be_made_to_unpack_to_more_than_a_crm_has_ids():
     bomb = base64.b64encode(zlib.compress(b"\0" * (200 << 20), 9)).decode()
     with pytest.raises(ValueError, match="more than a set of ids needs"):
         IdSet.from_text(bomb)
+
+
+def test_associations_are_asked_for_of_every_contact_emitted_also_where_an_id_scan_did_not_show_it():
+    context = ReadContext("contacts", FakeCrm(), 3)
+    context.seen.update([1, 2])
+    context.vanished.add(3)
+    finished = FinishedRead(BACKFILL)
+    finished.finish(SimpleNamespace(context=context, state=StreamState()))
+    assert list(finished.seen) == [1, 2, 3]
