@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -53,13 +53,17 @@ def _is_id(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
+_Number = Annotated[int, msgspec.Meta(le=(1 << 63) - 1)]
+"""A number that counts something: one of a thousand digits cannot even be counted with."""
+
+
 class _Numbers(msgspec.Struct):
     """Where a paginator says where it stands: below ``meta``, or beside ``data``."""
 
-    current_page: int | None = None
-    per_page: int | None = None
-    last_page: int | None = None
-    total: int | None = None
+    current_page: _Number | None = None
+    per_page: _Number | None = None
+    last_page: _Number | None = None
+    total: _Number | None = None
 
 
 ABSENT = msgspec.Raw(b"null")
@@ -104,7 +108,7 @@ def _numbers(content: _Envelope) -> _Numbers:
     if bytes(content.meta).strip().startswith(b"{"):
         return msgspec.json.decode(content.meta, type=_Numbers, strict=False)
     found = {
-        name: msgspec.json.decode(getattr(content, name), type=int | None, strict=False)
+        name: msgspec.json.decode(getattr(content, name), type=_Number | None, strict=False)
         for name in _Numbers.__struct_fields__
     }
     return _Numbers(**found)

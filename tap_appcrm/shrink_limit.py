@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 SMALLEST_SHARE = 10
 """A share of a small CRM would forbid what people delete on a normal day."""
+MOST = 1e15
+"""More than any CRM holds, and yet a number that can be counted with."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class ShrinkLimit:
             or not number.replace(".", "", int(is_share)).isdigit()
         ):
             raise ValueError("neither a count nor a share")
-        amount = float(number)
+        amount = min(float(number), MOST)
         if is_share and amount > 100:
             raise ValueError("a share is at most 100%")
         return cls(amount, is_share)

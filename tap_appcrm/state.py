@@ -9,16 +9,17 @@ docs/reading.md describes every key. A shape that is not understood is an error,
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from appcrm.contact import canonical_timestamp
+from appcrm.contact import canonical_timestamp, format_timestamp
 from appcrm.errors import AppcrmError
-from tap_appcrm.id_set import IdSet
+from tap_appcrm.id_set import LARGEST_ID, IdSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime, timedelta
 
 STATE_VERSION = 1
 REPLICATION_KEY = "updated_at"
@@ -98,23 +99,27 @@ class Backfill:
         return self == other
 
 
+_Count = Annotated[int, msgspec.Meta(le=LARGEST_ID)]
+_Position = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_ID)]
+
+
 @dataclass
 class _StoredBackfill:
     """A position as it stands in the state; ``since``, ``filters`` and ``table_version`` are of older states."""
 
     watermark: str | None
-    total: int | None
-    max_id: int
-    below_id: int
-    rows_below: int
+    total: _Count | None
+    max_id: _Position
+    below_id: _Position
+    rows_below: _Position
     seen: str
     shrank: bool = False
-    largest_total: int | None = None
+    largest_total: _Count | None = None
     at_watermark: str | None = None
     scan_until: str | None = None
     since: str | None = None
     filters: list[str | None] = field(default_factory=list)
-    table_version: int | None = None
+    table_version: _Count | None = None
 
 
 @dataclass
@@ -129,12 +134,12 @@ class _Stored:
     version: int
     scope: Scope | None = None
     backfill: _StoredBackfill | None = None
-    proven_total: int | None = None
+    proven_total: _Count | None = None
     known_ids: str | None = None
     unlisted_ids: str | None = None
     order_refused: _Refusal | None = None
     trash_refused: _Refusal | None = None
-    table_version: int | None = None
+    table_version: _Count | None = None
 
 
 @dataclass
@@ -209,8 +214,8 @@ class StreamState:
             proven_total=stored.proven_total,
             known_ids=_unpacked(stored.known_ids),
             unlisted_ids=_unpacked(stored.unlisted_ids),
-            order_refused_until=None if stored.order_refused is None else stored.order_refused.until,
-            trash_refused_until=None if stored.trash_refused is None else stored.trash_refused.until,
+            order_refused_until=_moment(stored.order_refused),
+            trash_refused_until=_moment(stored.trash_refused),
             table_version=stored.table_version,
         )
 
@@ -279,8 +284,23 @@ def _dumped_backfill(position: Backfill) -> dict[str, Any]:
     return {name: value for name, value in asdict(held).items() if value or name in required}
 
 
+def _moment(refusal: _Refusal | None) -> str | None:
+    moment = None if refusal is None else canonical_timestamp(refusal.until)
+    if refusal is not None and moment is None:
+        raise ValueError("until is no timestamp")
+    return moment
+
+
 def _unpacked(text: str | None) -> IdSet | None:
     return None if text is None else IdSet.from_text(text)
+
+
+def is_still_refused(until: str | None, now: datetime, longest: timedelta) -> bool:
+    """Whether what the server refused need not be asked for yet.
+
+    A moment further ahead than any that is written is of a clock that was wrong, and does not count.
+    """
+    return until is not None and format_timestamp(now) < until <= format_timestamp(now + longest)
 
 
 def check_account(stream: str, state: StreamState, account: str) -> None:

@@ -20,6 +20,7 @@ from appcrm.errors import (
 from tap_appcrm.replication.backfill import first_page, resumed_page
 from tap_appcrm.replication.read_context import FilterRefused
 from tap_appcrm.source.page import NEWEST_FIRST
+from tap_appcrm.state import is_still_refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,8 +51,7 @@ class ChangeOrder:
 
     def newest(self) -> SourcePage | None:
         """Read the newest page; None where the server refuses the order, now or lately."""
-        refused_until = self._state.order_refused_until
-        if refused_until is not None and refused_until > format_timestamp(self._now()):
+        if is_still_refused(self._state.order_refused_until, self._now(), ASK_AGAIN_AFTER):
             logger.info("%s: order=updated_at was refused before; reading by id", self._context.stream)
             return None
         try:

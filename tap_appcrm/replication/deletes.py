@@ -13,6 +13,7 @@ from tap_appcrm.id_set import IdSet
 from tap_appcrm.replication.id_scan import IdScan, scan_ids
 from tap_appcrm.replication.read_context import StallGuard
 from tap_appcrm.replication.refetch import MAX_ROUNDS, fetch, incomplete
+from tap_appcrm.state import is_still_refused
 
 if TYPE_CHECKING:
     import random
@@ -142,8 +143,7 @@ class DeleteDetection:
     def _in_trash(self, missing: int) -> Iterator[Gone]:
         """Yield what is known and in the trash, newest first, back to the last run, until nothing is missing."""
         self._has_read_trash = True
-        refused_until = self._state.trash_refused_until
-        if refused_until is not None and refused_until > format_timestamp(self._now()):
+        if is_still_refused(self._state.trash_refused_until, self._now(), ASK_TRASH_AGAIN_AFTER):
             return
         guard = StallGuard(self._context.stream)
         number = 1

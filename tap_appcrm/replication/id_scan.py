@@ -71,6 +71,13 @@ def scan_ids(
     page = seek_last(context.source.id_page, told)
     right: SourcePage | None = None
     scan.first_total = page.total
+    if (
+        page.total is None
+        and len(page.ids) == (page.per_page or page.asked)
+        and context.source.id_page(page.number + 1).ids
+    ):
+        # As many rows as were asked for, the same ones on the next page, and no count: pages may not be known at all.
+        scan.in_order = False
     while True:
         guard.see(page)
         if right is not None:

@@ -86,3 +86,8 @@ def test_a_body_without_the_contact_that_was_asked_for_is_a_fault(body):
 
 def test_only_what_was_asked_for_becomes_a_parameter():
     assert ListQuery().parameters(3) == {"order": "id", "per_page": 100, "page": 3}
+
+
+def test_a_count_of_a_thousand_digits_is_a_malformed_body():
+    with pytest.raises(MalformedBody):
+        page_of({"data": ROWS, "meta": {"total": 10**400}})

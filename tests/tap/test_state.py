@@ -1,9 +1,10 @@
 import json
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from tap_appcrm.id_set import IdSet
-from tap_appcrm.state import StateError, StreamState
+from tap_appcrm.state import StateError, StreamState, is_still_refused
 from tap_appcrm.tap import TapAppcrm
 
 BOOKMARK = "2026-01-23T04:58:56.000000Z"
@@ -81,3 +82,34 @@ def test_an_empty_state_is_a_first_run():
             config={"api_url": "http://127.0.0.1:9/api", "auth_token": "t"}, state=state, setup_mapper=False
         )
         assert tap.state in ({}, {"bookmarks": {}})
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"proven_total": 10**400},
+        {"table_version": 10**30},
+        {"order_refused": {"until": "zzz"}},
+        {"trash_refused": {"until": ""}},
+        {
+            "backfill": {
+                "watermark": None,
+                "total": 1,
+                "max_id": -1,
+                "below_id": 1,
+                "rows_below": 1,
+                "seen": "",
+            }
+        },
+    ],
+)
+def test_numbers_and_moments_that_no_run_writes_are_a_damaged_state(own):
+    with pytest.raises(StateError, match="damaged"):
+        StreamState.parse("contacts", {"appcrm": {"version": 1, **own}})
+
+
+def test_a_refusal_remembered_by_a_clock_that_was_wrong_does_not_last():
+    now, week = datetime(2026, 3, 1, tzinfo=timezone.utc), timedelta(days=7)
+    assert is_still_refused("2026-03-08T00:00:00.000000Z", now, week)
+    assert not is_still_refused("2026-02-28T00:00:00.000000Z", now, week)
+    assert not is_still_refused("2099-01-01T00:00:00.000000Z", now, week)

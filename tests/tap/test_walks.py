@@ -573,6 +573,15 @@ def test_a_server_that_knows_no_pages_is_read_once():
     assert sorted(read(crm).ids) == list(range(1, 10))
 
 
+def test_a_server_without_counts_that_sends_the_same_full_page_again_and_again_is_not_believed():
+    crm = crm_with(9, page_size=3)
+    crm.tells_totals = False
+    honest = crm.shown
+    crm.shown = lambda order, _number, size: replace(honest(order, 1, size), number=_number)
+    with pytest.raises(IncompleteRead, match="4 rows were read, and the server does not say"):
+        read(crm)
+
+
 # Going on after a crash
 
 
