@@ -6,8 +6,12 @@ import json
 from typing import IO, Any, NoReturn
 
 from singer_sdk.singerlib import Catalog
+from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, REPLICATION_INCREMENTAL
 
+from appcrm.text import printable
 from tap_appcrm.command import InputError
+
+METHODS = (None, REPLICATION_INCREMENTAL, REPLICATION_FULL_TABLE)
 
 
 def read_json(file: IO[Any], what: str) -> dict[str, Any]:
@@ -58,8 +62,17 @@ def read_catalog(file: IO[str]) -> dict[str, Any]:
         if not isinstance(content.get("streams"), list):
             _refuse("catalog", getattr(file, "name", "the file"))
         Catalog.from_dict(content)
+        are_objects = all(isinstance(given.get("properties", {}), dict) for given in schemas_of(content).values())
     except (KeyError, TypeError, AttributeError, ValueError):
+        are_objects = False
+    if not are_objects:
         _refuse("catalog", getattr(file, "name", "the file"))
+    for entry in content["streams"]:
+        if entry.get("replication_method") not in METHODS:
+            raise InputError(
+                f"--catalog: the replication_method of {printable(entry['tap_stream_id'])} must be "
+                f"{REPLICATION_INCREMENTAL} or {REPLICATION_FULL_TABLE}"
+            )
     return content
 
 

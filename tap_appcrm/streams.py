@@ -182,8 +182,12 @@ class AppcrmStream(Stream):
     @property
     def selected_schema(self) -> Schema:
         """The schema that goes out: what the catalog selects, and a column for values that do not fit."""
+        keys = self.primary_keys or ()
         selected = get_selected_schema(self.name, self.effective_schema, self.mask)
-        return with_misfits(selected, self.primary_keys or ())
+        properties = selected.get("properties", {})
+        # Without its key a loader takes all rows for one.
+        missing = {name: {"type": "integer"} for name in keys if name not in properties}
+        return with_misfits(selected | {"properties": missing | properties}, keys)
 
     def make_maker(self) -> RecordMaker:
         """Return what makes records of rows."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tap_appcrm.id_set import IdSet
 from tap_appcrm.replication.read_context import StallGuard
-from tap_appcrm.source.page import seek_last
+from tap_appcrm.source.page import confirmed, seek_last
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +91,7 @@ def scan_ids(
         if page.number == 1:
             scan.last_total = page.total
             return scan
-        right, page = page, context.source.id_page(page.number - 1)
+        right, page = page, confirmed(context.source.id_page(page.number - 1), context.source.id_page)
 
 
 def _look_again(

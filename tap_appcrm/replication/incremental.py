@@ -16,7 +16,7 @@ from appcrm.contact import format_timestamp, parse_timestamp
 from tap_appcrm.replication.read_context import StallGuard
 from tap_appcrm.replication.refetch import refetch_ties
 from tap_appcrm.replication.ties import TieWatch
-from tap_appcrm.source.page import BY_CHANGE, seek_last
+from tap_appcrm.source.page import BY_CHANGE, confirmed, seek_last
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -100,7 +100,7 @@ def _backwards(context: ReadContext, cutoff: str, newest: SourcePage) -> Iterato
         yield page
         if page.number == 1 or page.reaches_before(cutoff):
             return
-        page = read(page.number - 1)
+        page = confirmed(read(page.number - 1), read)
 
 
 def _ascending(page: SourcePage, cutoff: str) -> list[int]:

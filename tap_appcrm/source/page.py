@@ -85,6 +85,11 @@ class SourcePage:
         return known == sorted(known, reverse=descending)
 
 
+def confirmed(page: SourcePage, read: Callable[[int], SourcePage]) -> SourcePage:
+    """Ask once more for a page that is empty where rows should be: one answer alone is not believed."""
+    return page if page.ids else read(page.number)
+
+
 MOST_JUMPS = 3
 """How often the end is followed that moves away: what is behind it then came in just now."""
 FURTHEST_PAGE = 1 << 31
@@ -115,8 +120,10 @@ class _LastPage:
         self._known: dict[int, SourcePage] = {}
         self._uses_counts = True
         self._jumps = 0
+        self._told = 1
 
     def seek(self, told: int | None) -> SourcePage:
+        self._told = told or 1
         beyond: int | None = None
         within = told or 1
         while not self._holds_rows(within):
@@ -161,8 +168,12 @@ class _LastPage:
         return number + 1
 
     def _holds_rows(self, number: int) -> bool:
-        page = self._known[number] if number in self._known else self._read(number)
-        self._known[number] = page
+        page = self._known.get(number)
+        if page is None:
+            page = self._read(number)
+            if number <= self._told:
+                page = confirmed(page, self._read)
+            self._known[number] = page
         if not page.ids:
             return False
         is_counted = self._uses_counts and page.pages_told is not None

@@ -48,6 +48,7 @@ ROOMS = {
             "discovery",
         },
         "cli": {"command", "tap"},
+        "__main__": {"cli"},
     },
 }
 """Room, or file beside the rooms, to those of the same package that it may import."""

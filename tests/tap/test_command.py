@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from running import choose, config_of, discover
 
 TAP = [sys.executable, "-c", "from tap_appcrm.cli import main; main()"]
 SECRET = "a-token-that-nobody-may-see"
@@ -339,3 +340,32 @@ def test_a_long_read_tells_how_far_it_is(appcrm_sandbox_factory, tmp_path):
     assert "requests a minute" in progress[-1]
     assert " left" in progress[-1]
     assert "2500 records of 2500 contacts" in err
+
+
+def catalog_with(appcrm_sandbox, tmp_path, **entry):
+    catalog = choose(discover(config_of(appcrm_sandbox)), "contacts")
+    [contacts] = [each for each in catalog["streams"] if each["tap_stream_id"] == "contacts"]
+    contacts.update(entry)
+    path = tmp_path / "catalog.json"
+    path.write_text(json.dumps(catalog))
+    return path
+
+
+def test_the_key_goes_out_also_where_the_schema_of_the_catalog_lacks_it(tap, appcrm_sandbox, tmp_path):
+    path = catalog_with(appcrm_sandbox, tmp_path, schema={"type": "object", "properties": {}})
+    messages = [json.loads(line) for line in tap("--catalog", path).stdout.splitlines()]
+    assert "id" in next(each for each in messages if each["type"] == "SCHEMA")["schema"]["properties"]
+    ids = {each["record"]["id"] for each in messages if each["type"] == "RECORD"}
+    assert ids == {row["id"] for row in appcrm_sandbox.contacts()}
+
+
+@pytest.mark.parametrize("method", ["FULLTABLE", "full_table", "LOG_BASED"])
+def test_a_replication_method_that_there_is_not_is_refused(tap, appcrm_sandbox, tmp_path, method):
+    done = tap("--catalog", catalog_with(appcrm_sandbox, tmp_path, replication_method=method))
+    assert done.returncode == 1
+    assert "replication_method of contacts must be INCREMENTAL or FULL_TABLE" in done.stderr
+
+
+def test_a_catalog_whose_properties_are_no_object_is_none(tap, appcrm_sandbox, tmp_path):
+    path = catalog_with(appcrm_sandbox, tmp_path, schema={"type": "object", "properties": None})
+    assert "is not a catalog in JSON" in tap("--catalog", path).stderr

@@ -15,6 +15,7 @@ from appcrm.errors import ConnectionFault, Forbidden, NotFound, ServerFault, Una
 from tap_appcrm.id_set import IdSet
 from tap_appcrm.replication.deferred_associations import FinishedRead
 from tap_appcrm.replication.deletes import Gone
+from tap_appcrm.replication.id_scan import scan_ids
 from tap_appcrm.replication.read_context import MOST_PAGES_WITHOUT_NEWS, IncompleteRead, ReadContext, Rows
 from tap_appcrm.replication.replication import BACKFILL, Replication
 from tap_appcrm.replication.shrink import ShrunkTooMuch
@@ -494,3 +495,39 @@ def test_associations_are_asked_for_of_every_contact_emitted_also_where_an_id_sc
     finished = FinishedRead(BACKFILL)
     finished.finish(SimpleNamespace(context=context, state=StreamState()))
     assert list(finished.seen) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("nth", range(1, 9))
+def test_one_empty_answer_anywhere_in_an_incremental_read_loses_no_change(nth):
+    crm = crm_with(60, page_size=5)
+    reader = Reader(crm, detect_deletes=False)
+    reader.run()
+    crm.tick(100)
+    for contact_id in range(1, 24):
+        crm.touch(contact_id)
+        crm.tick(1)
+    honest, asked = crm.shown, []
+
+    def empty_once(order, number, size):
+        asked.append(number)
+        page = honest(order, number, size)
+        return replace(page, rows=[], ids=[], stamps=[]) if len(asked) == nth else page
+
+    crm.shown = empty_once
+    assert set(reader.run()) >= set(range(1, 24))
+
+
+@pytest.mark.parametrize("nth", range(1, 14))
+def test_one_empty_answer_anywhere_in_an_id_scan_hides_no_contact(nth):
+    crm = crm_with(60, page_size=5)
+    context = ReadContext("contacts", crm, 5)
+    honest, asked = crm.shown, []
+
+    def empty_once(order, number, size):
+        asked.append(number)
+        page = honest(order, number, size)
+        return replace(page, rows=[], ids=[], stamps=[], total=0) if len(asked) == nth else page
+
+    crm.shown = empty_once
+    scan = scan_ids(context, lambda _id, _stamp: False)
+    assert not scan.is_sound or list(scan.ids) == list(range(1, 61))
