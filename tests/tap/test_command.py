@@ -353,7 +353,9 @@ def catalog_with(appcrm_sandbox, tmp_path, **entry):
 
 def test_the_key_goes_out_also_where_the_schema_of_the_catalog_lacks_it(tap, appcrm_sandbox, tmp_path):
     path = catalog_with(appcrm_sandbox, tmp_path, schema={"type": "object", "properties": {}})
-    messages = [json.loads(line) for line in tap("--catalog", path).stdout.splitlines()]
+    messages = [
+        json.loads(line) for line in tap(config_of(appcrm_sandbox), "--catalog", path).out.splitlines()
+    ]
     assert "id" in next(each for each in messages if each["type"] == "SCHEMA")["schema"]["properties"]
     ids = {each["record"]["id"] for each in messages if each["type"] == "RECORD"}
     assert ids == {row["id"] for row in appcrm_sandbox.contacts()}
@@ -361,11 +363,15 @@ def test_the_key_goes_out_also_where_the_schema_of_the_catalog_lacks_it(tap, app
 
 @pytest.mark.parametrize("method", ["FULLTABLE", "full_table", "LOG_BASED"])
 def test_a_replication_method_that_there_is_not_is_refused(tap, appcrm_sandbox, tmp_path, method):
-    done = tap("--catalog", catalog_with(appcrm_sandbox, tmp_path, replication_method=method))
-    assert done.returncode == 1
-    assert "replication_method of contacts must be INCREMENTAL or FULL_TABLE" in done.stderr
+    done = tap(
+        config_of(appcrm_sandbox),
+        "--catalog",
+        catalog_with(appcrm_sandbox, tmp_path, replication_method=method),
+    )
+    assert done.code == 1
+    assert "replication_method of contacts must be INCREMENTAL or FULL_TABLE" in done.err
 
 
 def test_a_catalog_whose_properties_are_no_object_is_none(tap, appcrm_sandbox, tmp_path):
     path = catalog_with(appcrm_sandbox, tmp_path, schema={"type": "object", "properties": None})
-    assert "is not a catalog in JSON" in tap("--catalog", path).stderr
+    assert "is not a catalog in JSON" in tap(config_of(appcrm_sandbox), "--catalog", path).err
