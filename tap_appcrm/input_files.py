@@ -62,7 +62,9 @@ def read_catalog(file: IO[str]) -> dict[str, Any]:
         if not isinstance(content.get("streams"), list):
             _refuse("catalog", getattr(file, "name", "the file"))
         Catalog.from_dict(content)
-        are_objects = all(isinstance(given.get("properties", {}), dict) for given in schemas_of(content).values())
+        are_objects = all(
+            isinstance(given.get("properties", {}), dict) for given in schemas_of(content).values()
+        )
     except (KeyError, TypeError, AttributeError, ValueError):
         are_objects = False
     if not are_objects:
