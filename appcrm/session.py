@@ -176,6 +176,10 @@ class Session:
             if 200 <= answer.status < 300:
                 return Response(answer.status, answer.headers, answer.body)
             location = answer.headers.get("Location")
+            if url != call.url and 400 <= answer.status < 500 and answer.status not in {401, 429}:
+                # A sign-in page's 404 is not the contact's: nothing may be taken for deleted on its word.
+                where = f"redirects to a page that answers {answer.status}"
+                raise self._error(RedirectRefused, call, where, status=answer.status)
             if not (300 <= answer.status < 400 and location):
                 raise self._refusal(call, answer, rates)
             url = self._redirected(call, answer.status, url, location)

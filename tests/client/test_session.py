@@ -190,6 +190,13 @@ def test_a_redirect_elsewhere_never_gets_the_token(server, client, answer, locat
     assert len(server.asked) == 1
 
 
+@pytest.mark.parametrize("status", [403, 404, 410])
+def test_a_404_behind_a_redirect_is_not_the_contacts_own(client, answer, status):
+    answer({"status": 302, "headers": {"Location": "/login"}}, {"status": status})
+    with pytest.raises(errors.RedirectRefused, match=f"redirects to a page that answers {status}"):
+        client.retrieve_contact(7)
+
+
 def test_a_redirected_write_is_not_sent_anywhere_else(server, client, answer):
     answer({"status": 301, "headers": {"Location": "/elsewhere"}})
     with pytest.raises(errors.RedirectRefused):
