@@ -46,9 +46,12 @@ def address_key(value: object) -> str | None:
     address = clean_address(value)
     if address is None or address.isascii():
         return None if address is None else _with_ascii_host(address.lower())
-    if any(_becomes_ascii_letter(character) for character in address):
-        return address
-    return _with_ascii_host(unicodedata.normalize("NFC", unicodedata.normalize("NFC", address).lower()))
+    composed = unicodedata.normalize("NFC", address)
+    # Both are asked: composing takes the Kelvin sign away, and only it makes a dotted capital I of two characters.
+    for form in (address, composed):
+        if any(_becomes_ascii_letter(character) for character in form):
+            return form
+    return _with_ascii_host(unicodedata.normalize("NFC", composed.lower()))
 
 
 def _becomes_ascii_letter(character: str) -> bool:

@@ -20,7 +20,8 @@ VALUES_PER_FILTER = 32
 """As many rules as fit a request line of 8 KB, beside one that is known to be there and one that is known not to be."""
 LONGEST_QUERY_BYTES = 6_000
 """Of one search's encoded text; common servers take a request line of 8 KB."""
-LONGEST_FILTERS_BYTES = 7_900
+LONGEST_FILTERS_BYTES = 7_500
+"""Of one list's encoded filters; path and other parameters come on top, and 8 KB are all that a server takes."""
 NOBODY = "nobody-has-this@filter.invalid"
 """A value that no contact has: a filter for it has to find nothing."""
 
