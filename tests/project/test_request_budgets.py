@@ -12,12 +12,21 @@ TAP = Path(sys.executable).parent / "tap-appcrm"
 TARGET = Path(sys.executable).parent / "target-appcrm"
 CONTACTS = 1_050
 PAGES = ceil(CONTACTS / 100)
+# To find 200 new records and 50 changed ones. Where addresses cannot be searched for by the hundred (no `in` in 1.1, for
+# ids alone in 1.7), reading these eleven pages is the cheapest way, or filters for some thirty, behind two that prove them.
+LOOKUPS_OF_NEW = {"1.1": PAGES + 1, "1.5": 4, "1.6": 4, "1.7": PAGES + 1}
+LOOKUPS_OF_CHANGED = {"1.1": PAGES + 1, "1.5": 2, "1.6": 2, "1.7": 4}
 SENT = ("first_name", "last_name", "email", "job_title")
 
 
 @pytest.fixture(params=["1.1", "1.5", "1.6", "1.7"])
-def crm(request, appcrm_sandbox_factory):
-    return appcrm_sandbox_factory(contacts=CONTACTS, seed=4, app_version=request.param)
+def version(request):
+    return request.param
+
+
+@pytest.fixture
+def crm(version, appcrm_sandbox_factory):
+    return appcrm_sandbox_factory(contacts=CONTACTS, seed=4, app_version=version)
 
 
 @pytest.fixture
@@ -106,11 +115,11 @@ def known(crm):
     return [{name: row[name] for name in SENT} for row in crm.contacts() if row["email"]]
 
 
-def test_new_contacts_take_one_request_each_and_one_a_hundred_to_look_them_up(crm, config):
+def test_new_contacts_take_one_request_each_and_few_to_look_them_up(crm, config, version):
     new = [{"first_name": f"N{n}", "email": f"new{n}@example.org"} for n in range(200)]
     operations = write(crm, config, new)
     assert operations.pop("create") == len(new)
-    assert sum(operations.values()) <= ceil(len(new) / 100) + 2
+    assert sum(operations.values()) <= LOOKUPS_OF_NEW[version]
 
 
 def test_writing_what_the_crm_holds_already_takes_no_more_than_reading_it_once(crm, config):
@@ -128,8 +137,8 @@ def test_a_night_of_one_percent_takes_a_fiftieth_of_a_search_and_a_write_for_eac
     assert sum(operations.values()) <= 2 * len(records) / 50
 
 
-def test_the_changed_records_alone_take_one_look_up_and_an_update_each(crm, config):
+def test_the_changed_records_alone_take_an_update_each_and_few_look_ups(crm, config, version):
     records = [record | {"job_title": "Moved up"} for record in known(crm)[:50]]
     operations = write(crm, config, records)
     assert operations.pop("update") == len(records)
-    assert sum(operations.values()) <= 2
+    assert sum(operations.values()) <= LOOKUPS_OF_CHANGED[version]
