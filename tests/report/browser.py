@@ -48,7 +48,7 @@ class Browser:
 
     def wait_for(self, script, *arguments):
         """Wait until a script gives something true, and return that."""
-        waiting = "const done = arguments[arguments.length - 1]; const ask = () => {{ const found = (() => {{ {} }})(); found ? done(found) : setTimeout(ask, 20); }}; ask();"  # noqa: E501
+        waiting = "const done = arguments[arguments.length - 1]; const ask = () => {{ const found = (() => {{ {} }})(); found ? done(found) : setTimeout(ask, 20); }}; ask();"  # noqa: E501  one line of script for the browser
         return self.send("/execute/async", script=waiting.format(script), args=list(arguments))
 
     def press(self, *keys):
