@@ -13,7 +13,7 @@ TARGET = Path(sys.executable).parent / "target-appcrm"
 CONTACTS = 1_050
 PAGES = ceil(CONTACTS / 100)
 # To find 200 new records and 50 changed ones. Where addresses cannot be searched for by the hundred (no `in` in 1.1,
-# for ids alone in 1.7), reading these eleven pages is cheapest, or filters for some thirty, behind one that proves them.
+# for ids alone in 1.7), reading these eleven pages is cheapest, or filters for some thirty, and one to prove them.
 LOOKUPS_OF_NEW = {"1.1": PAGES + 1, "1.5": 4, "1.6": 4, "1.7": PAGES + 1}
 LOOKUPS_OF_CHANGED = {"1.1": PAGES + 1, "1.5": 2, "1.6": 2, "1.7": 4}
 SENT = ("first_name", "last_name", "email", "job_title")
