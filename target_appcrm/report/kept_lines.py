@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
+import weakref
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -35,6 +36,7 @@ class KeptLines:
         with self._lock:
             if self._file is None:
                 self._file = tempfile.TemporaryFile()  # noqa: SIM115  it lasts as long as the run
+                weakref.finalize(self, self._file.close)
             begin = self._file.seek(0, os.SEEK_END)
             self._file.write(line)
         return Place(begin, len(line))
