@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crm import TOKEN, Crm
+from served_crm import TOKEN, Crm
 
 if TYPE_CHECKING:
     import signal

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import random
     from pathlib import Path
 
-    from crm import Crm
+    from served_crm import Crm
 
 FAULTS: dict[str, dict[str, Any]] = {
     "429": {"status": 429, "retry_after": 1},

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crm import Crm
+    from served_crm import Crm
 
 SINS = ("lost", "doubled", "stale", "wrongly deleted", "not deleted", "bookmark ahead", "other")
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import random
     from pathlib import Path
 
-    from crm import Crm
+    from served_crm import Crm
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 PAGE = 10

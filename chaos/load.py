@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from commands import Ran, catalog_of, tap, target
-from crm import TOKEN, Crm
+from served_crm import TOKEN, Crm
 
 if TYPE_CHECKING:
     import random

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import random
     from pathlib import Path
 
-    from crm import Crm
+    from served_crm import Crm
 
 PAGE = 4
 SETTINGS: dict[str, Any] = {"page_size": PAGE, "lookback_seconds": 0, "max_shrink": "100%", "concurrency": 3}

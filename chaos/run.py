@@ -15,12 +15,12 @@ import time
 from pathlib import Path
 
 from commands import FORKS
-from crm import sandbox
 from faulty import fault_matrix
 from judge import SINS, Verdict
 from kills import TAP_CONTACTS, kill_mirrors, kill_taps, kill_targets
 from load import LIMIT, load_tap, load_target, share_the_limit
 from moving import moving_reads, moving_writes
+from served_crm import sandbox
 
 from appcrm.version import VERSION
 

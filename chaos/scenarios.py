@@ -11,8 +11,8 @@ from commands import Moment, Ran, target
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from crm import Crm
     from judge import Verdict
+    from served_crm import Crm
 
 TEXT = {"type": ["string", "null"]}
 SCHEMA = {

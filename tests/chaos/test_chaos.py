@@ -8,12 +8,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "chaos"))
 
-from crm import sandbox
 from faulty import fault_matrix
 from judge import Verdict, Warehouse, judge_progress, judge_warehouse
 from kills import kill_mirrors, kill_taps, kill_targets
 from moving import moving_reads, moving_writes
 from scenarios import DELETED, NEW, UPDATED, Writing
+from served_crm import sandbox
 
 pytestmark = pytest.mark.chaos
 

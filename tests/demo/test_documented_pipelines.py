@@ -50,7 +50,7 @@ def project(plugins, postgres, tmp_path):
 
     def typed(text, **more):
         # Meltano 4.4 ignores MELTANO_AUTO_INSTALL=false, and a run that installs plugins is none of a test's.
-        text = re.sub(r"\bmeltano (run|invoke) ", r"meltano \1 --no-install ", text)
+        text = re.sub(r"\bmeltano (run|invoke|config test) ", r"meltano \1 --no-install ", text)
         return type_in(text, folder, environment | more)
 
     typed.folder = folder
