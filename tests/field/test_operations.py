@@ -52,6 +52,7 @@ def test_a_bookmark_that_was_moved_back_as_documented_reads_the_span_again(proje
 
 
 def test_rejects_that_were_mended_go_in_by_the_documented_command(project, warehouse, sandbox):
+    project.environment["TARGET_APPCRM_UNKNOWN_NAMES"] = "create"
     load_shop(warehouse)
     warehouse.execute("UPDATE shop.customers SET first_name = '' WHERE customer_id = 7")
     project.meltano("run", "tap-postgres", "target-appcrm", exit_code=1)
